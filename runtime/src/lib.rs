@@ -1,0 +1,11 @@
+//! What train, quantize and the edge binary share: scans, preprocessing, model files, the engine, outputs.
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+#[cfg(feature = "checkpoint")]
+pub mod checkpoint;
+pub mod error;
+pub mod model;
+pub mod preprocess;
+
+pub use error::{Error, ErrorKind, Result};
