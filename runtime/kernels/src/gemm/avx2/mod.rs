@@ -1,0 +1,176 @@
+//! AVX2 + FMA: two registers are the sixteen lanes; bytes are multiplied as |a|·(±b), which cannot saturate.
+
+use std::arch::x86_64::*;
+
+use super::Instructions;
+use crate::lanes::F32x16;
+
+/// Sixteen lanes in two registers.
+#[derive(Clone, Copy)]
+pub(crate) struct Ymm2(__m256, __m256);
+
+/// Every intrinsic below is reached only through `Kernels`, whose construction proved that the CPU has the set.
+macro_rules! proven {
+    ($e:expr) => {
+        // SAFETY: see the macro's comment; loads and stores go through references to arrays of the registers' size.
+        unsafe { $e }
+    };
+}
+
+macro_rules! lanewise {
+    ($($name:ident => $intrinsic:ident;)*) => {
+        $(#[inline(always)]
+        fn $name(self, b: Self) -> Self {
+            Ymm2(proven!($intrinsic(self.0, b.0)), proven!($intrinsic(self.1, b.1)))
+        })*
+    };
+}
+
+impl F32x16 for Ymm2 {
+    lanewise! {
+        add => _mm256_add_ps;
+        sub => _mm256_sub_ps;
+        mul => _mm256_mul_ps;
+        div => _mm256_div_ps;
+        max => _mm256_max_ps;
+        min => _mm256_min_ps;
+    }
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        let x = proven!(_mm256_set1_ps(x));
+        Ymm2(x, x)
+    }
+    #[inline(always)]
+    fn load(x: &[f32; 16]) -> Self {
+        Ymm2(proven!(_mm256_loadu_ps(x.as_ptr())), proven!(_mm256_loadu_ps(x.as_ptr().add(8))))
+    }
+    #[inline(always)]
+    fn store(self, out: &mut [f32; 16]) {
+        proven!({
+            _mm256_storeu_ps(out.as_mut_ptr(), self.0);
+            _mm256_storeu_ps(out.as_mut_ptr().add(8), self.1);
+        });
+    }
+    #[inline(always)]
+    fn fma(self, b: Self, c: Self) -> Self {
+        Ymm2(proven!(_mm256_fmadd_ps(self.0, b.0, c.0)), proven!(_mm256_fmadd_ps(self.1, b.1, c.1)))
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        proven!({
+            let sign = _mm256_set1_ps(-0.0);
+            Ymm2(_mm256_andnot_ps(sign, self.0), _mm256_andnot_ps(sign, self.1))
+        })
+    }
+    #[inline(always)]
+    fn round(self) -> Self {
+        proven!(Ymm2(
+            _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0),
+            _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.1),
+        ))
+    }
+    #[inline(always)]
+    fn pow2(self) -> Self {
+        let half = |v| {
+            proven!({
+                let n = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(127));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(n))
+            })
+        };
+        Ymm2(half(self.0), half(self.1))
+    }
+    #[inline(always)]
+    fn store_biased_u8(self, out: &mut [u8; 16]) {
+        proven!({
+            let words = _mm256_packs_epi32(_mm256_cvtps_epi32(self.0), _mm256_cvtps_epi32(self.1));
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+            let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(out.as_mut_ptr().cast(), _mm_xor_si128(bytes, _mm_set1_epi8(-128)));
+        });
+    }
+    #[inline(always)]
+    fn from_i32(x: &[i32; 16]) -> Self {
+        proven!(Ymm2(
+            _mm256_cvtepi32_ps(_mm256_loadu_si256(x.as_ptr().cast())),
+            _mm256_cvtepi32_ps(_mm256_loadu_si256(x.as_ptr().add(8).cast())),
+        ))
+    }
+}
+
+/// AVX2 + FMA.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx2;
+
+// SAFETY: run only behind Isa::is_available, in functions compiled with the features (see kernels.rs).
+unsafe impl Instructions for Avx2 {
+    type V = Ymm2;
+    const MR: usize = 4;
+    const NP: usize = 1;
+
+    #[inline(always)]
+    unsafe fn tile_i8<const MR: usize, const NP: usize>(
+        k4: usize,
+        a: *const u8,
+        lda: usize,
+        b: *const i8,
+        _offset: *const i32,
+        out: &mut [[[i32; 16]; NP]; MR],
+    ) {
+        // SAFETY: the caller vouches for the lengths (trait contract) and for the CPU.
+        unsafe {
+            let ones = _mm256_set1_epi16(1);
+            let flip = _mm256_set1_epi8(-128);
+            for p in 0..NP {
+                let b = b.add(p * k4 * 64);
+                let mut acc = [[_mm256_setzero_si256(); 2]; MR];
+                for k in 0..k4 {
+                    let bv: [__m256i; 2] =
+                        [_mm256_loadu_si256(b.add(k * 64).cast()), _mm256_loadu_si256(b.add(k * 64 + 32).cast())];
+                    for (r, acc) in acc.iter_mut().enumerate() {
+                        let av = _mm256_set1_epi32(a.add(r * lda + k * 4).cast::<i32>().read_unaligned());
+                        let signed = _mm256_xor_si256(av, flip);
+                        let magnitude = _mm256_abs_epi8(signed);
+                        for (acc, bv) in acc.iter_mut().zip(bv) {
+                            // |a| ≤ 127 and |b| ≤ 127: a pair is at most 32,258, within i16.
+                            let pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(bv, signed));
+                            *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(pairs, ones));
+                        }
+                    }
+                }
+                for (acc, out) in acc.iter().zip(&mut *out) {
+                    _mm256_storeu_si256(out[p].as_mut_ptr().cast(), acc[0]);
+                    _mm256_storeu_si256(out[p].as_mut_ptr().add(8).cast(), acc[1]);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn tile_f32<const MR: usize, const NP: usize>(
+        k: usize,
+        a: *const f32,
+        lda: usize,
+        b: *const f32,
+        out: &mut [[[f32; 16]; NP]; MR],
+    ) {
+        // SAFETY: the caller vouches for the lengths (trait contract) and for the CPU.
+        unsafe {
+            for p in 0..NP {
+                let b = b.add(p * k * 16);
+                let mut acc = [[_mm256_setzero_ps(); 2]; MR];
+                for i in 0..k {
+                    let bv = [_mm256_loadu_ps(b.add(i * 16)), _mm256_loadu_ps(b.add(i * 16 + 8))];
+                    for (r, acc) in acc.iter_mut().enumerate() {
+                        let av = _mm256_set1_ps(*a.add(r * lda + i));
+                        acc[0] = _mm256_fmadd_ps(av, bv[0], acc[0]);
+                        acc[1] = _mm256_fmadd_ps(av, bv[1], acc[1]);
+                    }
+                }
+                for (acc, out) in acc.iter().zip(&mut *out) {
+                    _mm256_storeu_ps(out[p].as_mut_ptr(), acc[0]);
+                    _mm256_storeu_ps(out[p].as_mut_ptr().add(8), acc[1]);
+                }
+            }
+        }
+    }
+}

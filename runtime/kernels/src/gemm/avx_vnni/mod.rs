@@ -1,0 +1,64 @@
+//! AVX2 with the 256-bit `vpdpbusd`; the float side is AVX2's.
+
+use std::arch::x86_64::*;
+
+use super::Instructions;
+use super::avx2::{Avx2, Ymm2};
+
+/// AVX2 + FMA + AVX-VNNI.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AvxVnni;
+
+// SAFETY: run only behind Isa::is_available, in functions compiled with the features (see kernels.rs).
+unsafe impl Instructions for AvxVnni {
+    type V = Ymm2;
+    const MR: usize = 4;
+    const NP: usize = 1;
+
+    #[inline(always)]
+    unsafe fn tile_i8<const MR: usize, const NP: usize>(
+        k4: usize,
+        a: *const u8,
+        lda: usize,
+        b: *const i8,
+        offset: *const i32,
+        out: &mut [[[i32; 16]; NP]; MR],
+    ) {
+        // SAFETY: the caller vouches for the lengths (trait contract) and for the CPU.
+        unsafe {
+            for p in 0..NP {
+                let b = b.add(p * k4 * 64);
+                let start: [__m256i; 2] = std::array::from_fn(|h| {
+                    let offset = _mm256_loadu_si256(offset.add(p * 16 + h * 8).cast());
+                    _mm256_sub_epi32(_mm256_setzero_si256(), offset)
+                });
+                let mut acc = [start; MR];
+                for k in 0..k4 {
+                    let bv: [__m256i; 2] =
+                        [_mm256_loadu_si256(b.add(k * 64).cast()), _mm256_loadu_si256(b.add(k * 64 + 32).cast())];
+                    for (r, acc) in acc.iter_mut().enumerate() {
+                        let av = _mm256_set1_epi32(a.add(r * lda + k * 4).cast::<i32>().read_unaligned());
+                        acc[0] = _mm256_dpbusd_avx_epi32(acc[0], av, bv[0]);
+                        acc[1] = _mm256_dpbusd_avx_epi32(acc[1], av, bv[1]);
+                    }
+                }
+                for (acc, out) in acc.iter().zip(&mut *out) {
+                    _mm256_storeu_si256(out[p].as_mut_ptr().cast(), acc[0]);
+                    _mm256_storeu_si256(out[p].as_mut_ptr().add(8).cast(), acc[1]);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn tile_f32<const MR: usize, const NP: usize>(
+        k: usize,
+        a: *const f32,
+        lda: usize,
+        b: *const f32,
+        out: &mut [[[f32; 16]; NP]; MR],
+    ) {
+        // SAFETY: the same contract, handed on; AVX-VNNI implies AVX2 here (Isa::is_available).
+        unsafe { Avx2::tile_f32::<MR, NP>(k, a, lda, b, out) }
+    }
+}

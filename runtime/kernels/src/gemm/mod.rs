@@ -1,0 +1,269 @@
+//! Matrix products out = epilogue(a · w): one tile per instruction set, one driver for all.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512_vnni;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx_vnni;
+pub(crate) mod scalar;
+
+use crate::lanes::F32x16;
+use crate::math;
+use crate::pack::{PackedF32, PackedI8};
+
+/// What happens to a result before it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Epilogue {
+    /// out = y
+    Store,
+    /// out = GELU(y)
+    Gelu,
+    /// out = out + y
+    Residual,
+}
+
+/// The tiles of one instruction set.
+///
+/// # Safety
+/// An implementor's functions may only run on a CPU that has the set, in a function compiled with its features.
+pub(crate) unsafe trait Instructions {
+    /// Its sixteen lanes.
+    type V: F32x16;
+    /// Rows of a tile, at most 6.
+    const MR: usize;
+    /// Panels (of 16 columns) of a tile.
+    const NP: usize;
+
+    /// out[r][p][c] = Σₖ (a[r][k] − 128)·b[p][k][c], exact. `b` is packed `[p][k/4][16][4]`, `offset` is `[p][16]` with
+    /// 128·Σₖ b. a ∈ [1, 255].
+    ///
+    /// # Safety
+    /// `a` is readable for 4·k4 bytes in each of MR rows of stride `lda`, `b` for NP·k4·64, `offset` for NP·16.
+    unsafe fn tile_i8<const MR: usize, const NP: usize>(
+        k4: usize,
+        a: *const u8,
+        lda: usize,
+        b: *const i8,
+        offset: *const i32,
+        out: &mut [[[i32; 16]; NP]; MR],
+    );
+
+    /// out[r][p][c] = Σₖ a[r][k]·b[p][k][c], k ascending, one fused multiply-add each. `b` is packed `[p][k][16]`.
+    ///
+    /// # Safety
+    /// `a` is readable for k values in each of MR rows of stride `lda`, `b` for NP·k·16.
+    unsafe fn tile_f32<const MR: usize, const NP: usize>(
+        k: usize,
+        a: *const f32,
+        lda: usize,
+        b: *const f32,
+        out: &mut [[[f32; 16]; NP]; MR],
+    );
+}
+
+/// Stores up to 16 columns of one row.
+#[inline(always)]
+fn finish<V: F32x16>(y: V, epilogue: Epilogue, out: &mut [f32]) {
+    let y = if epilogue == Epilogue::Gelu { math::gelu(y) } else { y };
+    if let Ok(out) = <&mut [f32; 16]>::try_from(&mut *out) {
+        let y = if epilogue == Epilogue::Residual { V::load(out).add(y) } else { y };
+        y.store(out);
+    } else {
+        let y = if epilogue == Epilogue::Residual { V::load_partial(out).add(y) } else { y };
+        let mut lanes = [0.0; 16];
+        y.store(&mut lanes);
+        out.copy_from_slice(&lanes[..out.len()]);
+    }
+}
+
+/// Calls `$body::<MR, NP>` with the run-time row count as a constant.
+macro_rules! with_rows {
+    ($rows:expr, $i:ty, $f:ident, $np:expr, ($($arg:expr),*)) => {
+        match $rows {
+            1 => $f::<$i, 1, { $np }>($($arg),*),
+            2 => $f::<$i, 2, { $np }>($($arg),*),
+            3 => $f::<$i, 3, { $np }>($($arg),*),
+            4 => $f::<$i, 4, { $np }>($($arg),*),
+            5 => $f::<$i, 5, { $np }>($($arg),*),
+            _ => $f::<$i, 6, { $np }>($($arg),*),
+        }
+    };
+}
+
+#[inline(always)]
+fn block_i8<I: Instructions, const MR: usize, const NP: usize>(
+    row: usize,
+    panel: usize,
+    a: &[u8],
+    scales: &[f32],
+    w: &PackedI8,
+    out: &mut [f32],
+    ldo: usize,
+    epilogue: Epilogue,
+) {
+    let mut acc = [[[0; 16]; NP]; MR];
+    let lda = w.padded_k();
+    let a = &a[row * lda..(row + MR) * lda];
+    let b = &w.panels[panel * 16 * lda..(panel + NP) * 16 * lda];
+    let offset = &w.offset[panel * 16..(panel + NP) * 16];
+    // SAFETY: the three slices above have exactly the lengths that tile_i8 asks for; the caller was compiled for I.
+    unsafe { I::tile_i8::<MR, NP>(lda / 4, a.as_ptr(), lda, b.as_ptr(), offset.as_ptr(), &mut acc) };
+    for (r, acc) in acc.iter().enumerate() {
+        let row_scale = I::V::splat(scales[row + r]);
+        let out = &mut out[(row + r) * ldo..(row + r) * ldo + w.n()];
+        for (p, acc) in acc.iter().enumerate() {
+            let column = (panel + p) * 16;
+            let (scale, _) = w.scale[column..column + 16].as_chunks::<16>();
+            let (bias, _) = w.bias[column..column + 16].as_chunks::<16>();
+            let y = I::V::from_i32(acc).mul(row_scale).fma(I::V::load(&scale[0]), I::V::load(&bias[0]));
+            let end = w.n().min(column + 16);
+            finish(y, epilogue, &mut out[column..end]);
+        }
+    }
+}
+
+/// out[rows, N] = epilogue(dequantised a · w + bias); `a` is [rows, padded K], `out` has row stride `ldo`.
+#[inline(always)]
+pub(crate) fn linear_i8<I: Instructions>(
+    rows: usize,
+    a: &[u8],
+    scales: &[f32],
+    w: &PackedI8,
+    out: &mut [f32],
+    ldo: usize,
+    epilogue: Epilogue,
+) {
+    let panels = w.n().div_ceil(16);
+    let mut panel = 0;
+    while panel < panels {
+        let wide = I::NP == 4 && panels - panel >= 4;
+        let mut row = 0;
+        while row < rows {
+            let mr = I::MR.min(rows - row);
+            if wide {
+                with_rows!(mr, I, block_i8, 4, (row, panel, a, scales, w, out, ldo, epilogue));
+            } else {
+                with_rows!(mr, I, block_i8, 1, (row, panel, a, scales, w, out, ldo, epilogue));
+            }
+            row += mr;
+        }
+        panel += if wide { 4 } else { 1 };
+    }
+}
+
+#[inline(always)]
+fn block_f32<I: Instructions, const MR: usize, const NP: usize>(
+    row: usize,
+    panel: usize,
+    a: &[f32],
+    lda: usize,
+    w: &PackedF32,
+    out: &mut [f32],
+    ldo: usize,
+    epilogue: Epilogue,
+) {
+    let mut acc = [[[0.0; 16]; NP]; MR];
+    product_f32::<I, MR, NP>(w.k(), &a[row * lda..], lda, &w.panels[panel * 16 * w.k()..], &mut acc);
+    for (r, acc) in acc.iter().enumerate() {
+        let out = &mut out[(row + r) * ldo..(row + r) * ldo + w.n()];
+        for (p, acc) in acc.iter().enumerate() {
+            let column = (panel + p) * 16;
+            let (bias, _) = w.bias[column..column + 16].as_chunks::<16>();
+            let y = I::V::load(acc).add(I::V::load(&bias[0]));
+            let end = w.n().min(column + 16);
+            finish(y, epilogue, &mut out[column..end]);
+        }
+    }
+}
+
+/// The checked call of a f32 tile.
+#[inline(always)]
+fn product_f32<I: Instructions, const MR: usize, const NP: usize>(
+    k: usize,
+    a: &[f32],
+    lda: usize,
+    b: &[f32],
+    acc: &mut [[[f32; 16]; NP]; MR],
+) {
+    let a = &a[..(MR - 1) * lda + k];
+    let b = &b[..NP * 16 * k];
+    // SAFETY: both slices have exactly the lengths that tile_f32 asks for; the caller was compiled for I.
+    unsafe { I::tile_f32::<MR, NP>(k, a.as_ptr(), lda, b.as_ptr(), acc) };
+}
+
+/// out[rows, N] = epilogue(a · w + bias); `a` has row stride `lda`, `out` `ldo`.
+#[inline(always)]
+pub(crate) fn linear_f32<I: Instructions>(
+    rows: usize,
+    a: &[f32],
+    lda: usize,
+    w: &PackedF32,
+    out: &mut [f32],
+    ldo: usize,
+    epilogue: Epilogue,
+) {
+    let panels = w.n().div_ceil(16);
+    let mut panel = 0;
+    while panel < panels {
+        let wide = I::NP == 4 && panels - panel >= 4;
+        let mut row = 0;
+        while row < rows {
+            let mr = I::MR.min(rows - row);
+            if wide {
+                with_rows!(mr, I, block_f32, 4, (row, panel, a, lda, w, out, ldo, epilogue));
+            } else {
+                with_rows!(mr, I, block_f32, 1, (row, panel, a, lda, w, out, ldo, epilogue));
+            }
+            row += mr;
+        }
+        panel += if wide { 4 } else { 1 };
+    }
+}
+
+#[inline(always)]
+fn block_plain<I: Instructions, const MR: usize, const NP: usize>(
+    panel: usize,
+    k: usize,
+    a: &[f32],
+    lda: usize,
+    b: &[f32],
+    n: usize,
+    out: &mut [f32],
+    ldo: usize,
+) {
+    let mut acc = [[[0.0; 16]; NP]; MR];
+    product_f32::<I, MR, NP>(k, a, lda, &b[panel * 16 * k..], &mut acc);
+    for (r, acc) in acc.iter().enumerate() {
+        for (p, acc) in acc.iter().enumerate() {
+            let column = (panel + p) * 16;
+            let end = n.min(column + 16);
+            finish(I::V::load(acc), Epilogue::Store, &mut out[r * ldo + column..r * ldo + end]);
+        }
+    }
+}
+
+/// out[rows ≤ MR, n] = a · b with `b` packed in panels `[n/16][k][16]`; no bias. For attention, whose operands are activations.
+#[inline(always)]
+pub(crate) fn multiply_panels<I: Instructions>(
+    rows: usize,
+    k: usize,
+    a: &[f32],
+    lda: usize,
+    b: &[f32],
+    n: usize,
+    out: &mut [f32],
+    ldo: usize,
+) {
+    let panels = n.div_ceil(16);
+    let mut panel = 0;
+    while panel < panels {
+        if I::NP == 4 && panels - panel >= 4 {
+            with_rows!(rows, I, block_plain, 4, (panel, k, a, lda, b, n, out, ldo));
+            panel += 4;
+        } else {
+            with_rows!(rows, I, block_plain, 1, (panel, k, a, lda, b, n, out, ldo));
+            panel += 1;
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Sixteen virtual f32 lanes: every float operation of ours is written once over them and means the same bits on every
+//! instruction set (IEEE add, multiply, divide, square root, fused multiply-add; sums in one fixed tree).
+
+/// Sixteen f32 values. All methods are `inline(always)`, so that they take on the features of the function they end up in.
+pub(crate) trait F32x16: Copy {
+    fn splat(x: f32) -> Self;
+    fn load(x: &[f32; 16]) -> Self;
+    fn store(self, out: &mut [f32; 16]);
+    fn add(self, b: Self) -> Self;
+    fn sub(self, b: Self) -> Self;
+    fn mul(self, b: Self) -> Self;
+    fn div(self, b: Self) -> Self;
+    /// self·b + c with one rounding.
+    fn fma(self, b: Self, c: Self) -> Self;
+    /// self > b ? self : b
+    fn max(self, b: Self) -> Self;
+    /// self < b ? self : b
+    fn min(self, b: Self) -> Self;
+    fn abs(self) -> Self;
+    /// To the nearest integer, ties to even.
+    fn round(self) -> Self;
+    /// 2^self for integral values in [−126, 127].
+    fn pow2(self) -> Self;
+    /// Integral values in [−128, 127] as bytes, +128.
+    fn store_biased_u8(self, out: &mut [u8; 16]);
+    fn from_i32(x: &[i32; 16]) -> Self;
+
+    /// The first `n` lanes from `x`, the others 0.
+    #[inline(always)]
+    fn load_partial(x: &[f32]) -> Self {
+        let mut lanes = [0.0; 16];
+        lanes[..x.len()].copy_from_slice(x);
+        Self::load(&lanes)
+    }
+
+    /// Sum in the fixed tree: lanes i and i+8, then i and i+4, then i and i+2, then the two left.
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let mut lanes = [0.0; 16];
+        self.store(&mut lanes);
+        for width in [8, 4, 2, 1] {
+            for i in 0..width {
+                lanes[i] += lanes[i + width];
+            }
+        }
+        lanes[0]
+    }
+
+    #[inline(always)]
+    fn reduce_max(self) -> f32 {
+        let mut lanes = [0.0; 16];
+        self.store(&mut lanes);
+        lanes.into_iter().fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a })
+    }
+}
+
+/// The truth: an array.
+#[derive(Clone, Copy)]
+pub(crate) struct Array16([f32; 16]);
+
+impl Array16 {
+    #[inline(always)]
+    fn map2(self, b: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        Array16(std::array::from_fn(|i| f(self.0[i], b.0[i])))
+    }
+}
+
+impl F32x16 for Array16 {
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        Array16([x; 16])
+    }
+    #[inline(always)]
+    fn load(x: &[f32; 16]) -> Self {
+        Array16(*x)
+    }
+    #[inline(always)]
+    fn store(self, out: &mut [f32; 16]) {
+        *out = self.0;
+    }
+    #[inline(always)]
+    fn add(self, b: Self) -> Self {
+        self.map2(b, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn sub(self, b: Self) -> Self {
+        self.map2(b, |a, b| a - b)
+    }
+    #[inline(always)]
+    fn mul(self, b: Self) -> Self {
+        self.map2(b, |a, b| a * b)
+    }
+    #[inline(always)]
+    fn div(self, b: Self) -> Self {
+        self.map2(b, |a, b| a / b)
+    }
+    #[inline(always)]
+    fn fma(self, b: Self, c: Self) -> Self {
+        Array16(std::array::from_fn(|i| self.0[i].mul_add(b.0[i], c.0[i])))
+    }
+    #[inline(always)]
+    fn max(self, b: Self) -> Self {
+        self.map2(b, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    fn min(self, b: Self) -> Self {
+        self.map2(b, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        Array16(self.0.map(f32::abs))
+    }
+    #[inline(always)]
+    fn round(self) -> Self {
+        Array16(self.0.map(f32::round_ties_even))
+    }
+    #[inline(always)]
+    fn pow2(self) -> Self {
+        Array16(self.0.map(|n| f32::from_bits(((n as i32 + 127) as u32) << 23)))
+    }
+    #[inline(always)]
+    fn store_biased_u8(self, out: &mut [u8; 16]) {
+        *out = self.0.map(|n| (n as i32 + 128) as u8);
+    }
+    #[inline(always)]
+    fn from_i32(x: &[i32; 16]) -> Self {
+        Array16(x.map(|n| n as f32))
+    }
+}

@@ -1,0 +1,99 @@
+//! Weights in the layout the tiles read: panels of 16 output columns, padded with zeros.
+
+use crate::aligned::AlignedVec;
+
+/// f32 weights [K, N] in panels `[N/16][K][16]`, with bias [N].
+#[derive(Debug)]
+pub struct PackedF32 {
+    k: usize,
+    n: usize,
+    pub(crate) panels: AlignedVec<f32>,
+    pub(crate) bias: AlignedVec<f32>,
+}
+
+impl PackedF32 {
+    /// Packs from an accessor: `weight(k, n)` for k < `k`, n < `n`. `bias` has `n` values.
+    ///
+    /// # Panics
+    /// When `bias` has another length: a programming error, shapes are checked where weights are read.
+    pub fn new(k: usize, n: usize, bias: &[f32], weight: impl Fn(usize, usize) -> f32) -> Self {
+        let mut panels = AlignedVec::zeroed(n.div_ceil(16) * 16 * k);
+        for (p, panel) in panels.chunks_exact_mut((16 * k).max(1)).enumerate() {
+            for (i, row) in panel.chunks_exact_mut(16).enumerate() {
+                for (c, value) in row.iter_mut().enumerate().take(n - p * 16) {
+                    *value = weight(i, p * 16 + c);
+                }
+            }
+        }
+        PackedF32 { k, n, panels, bias: padded(bias, n) }
+    }
+
+    /// K, the inputs.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// N, the outputs.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+}
+
+/// int8 weights [K, N] in panels `[N/16][K/4][16][4]`, with per-column scale and bias [N].
+#[derive(Debug)]
+pub struct PackedI8 {
+    k: usize,
+    n: usize,
+    pub(crate) panels: AlignedVec<i8>,
+    /// 128·Σₖ w, per column: what the +128 of the activations adds.
+    pub(crate) offset: AlignedVec<i32>,
+    pub(crate) scale: AlignedVec<f32>,
+    pub(crate) bias: AlignedVec<f32>,
+}
+
+impl PackedI8 {
+    /// Packs row-major `weight` [K, N].
+    ///
+    /// # Panics
+    /// When a length is off: a programming error, shapes are checked where weights are read.
+    pub fn new(k: usize, n: usize, weight: &[i8], scale: &[f32], bias: &[f32]) -> Self {
+        assert_eq!(weight.len(), k * n, "weight is [K, N]");
+        let k4 = k.div_ceil(4);
+        let mut panels: AlignedVec<i8> = AlignedVec::zeroed(n.div_ceil(16) * 64 * k4);
+        let mut offset: AlignedVec<i32> = AlignedVec::zeroed(n.div_ceil(16) * 16);
+        for (i, row) in weight.chunks_exact(n.max(1)).enumerate() {
+            for (p, columns) in row.chunks(16).enumerate() {
+                let at = (p * k4 + i / 4) * 64 + i % 4;
+                for (c, w) in columns.iter().enumerate() {
+                    // −128 would break the |a|·(±b) products of AVX2; symmetric weights never need it.
+                    let w = (*w).max(-127);
+                    panels[at + c * 4] = w;
+                    offset[p * 16 + c] += 128 * i32::from(w);
+                }
+            }
+        }
+        PackedI8 { k, n, panels, offset, scale: padded(scale, n), bias: padded(bias, n) }
+    }
+
+    /// K, the inputs.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// K rounded up to a multiple of 4: the row length of the quantised activations.
+    pub fn padded_k(&self) -> usize {
+        self.k.div_ceil(4) * 4
+    }
+
+    /// N, the outputs.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+}
+
+fn padded(values: &[f32], n: usize) -> AlignedVec<f32> {
+    assert_eq!(values.len(), n, "one value a column");
+    let mut out = AlignedVec::zeroed(n.div_ceil(16) * 16);
+    out[..n].copy_from_slice(values);
+    out
+}

@@ -1,0 +1,151 @@
+//! Every instruction set of this CPU gives the scalar set's bits, on every shape edge.
+
+use proptest::prelude::*;
+use rad_dino_kernels::{Epilogue, HeadShape, Isa, Kernels, PackedF32, PackedI8, kernels};
+
+fn others() -> Vec<Box<dyn Kernels>> {
+    Isa::ALL.into_iter().filter(|isa| *isa != Isa::Scalar).filter_map(|isa| kernels(isa).ok()).collect()
+}
+
+fn scalar() -> Box<dyn Kernels> {
+    kernels(Isa::Scalar).expect("scalar is always there")
+}
+
+/// Reproducible values in [−1, 1).
+fn values(n: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 40) as f32 / (1 << 23) as f32) - 1.0
+        })
+        .collect()
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+fn epilogue(i: u8) -> Epilogue {
+    [Epilogue::Store, Epilogue::Gelu, Epilogue::Residual][usize::from(i % 3)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn linear_i8(rows in 0usize..20, k in 1usize..130, n in 1usize..200, seed: u64, extreme: bool, e: u8) {
+        let weight: Vec<i8> = values(k * n, seed).iter()
+            .map(|v| if extreme { if *v > 0.0 { 127 } else { -127 } } else { (v * 127.0) as i8 }).collect();
+        let scale: Vec<f32> = values(n, seed ^ 1).iter().map(|v| v.abs() * 0.01).collect();
+        let bias = values(n, seed ^ 2);
+        let w = PackedI8::new(k, n, &weight, &scale, &bias);
+        let mut a = vec![128u8; rows * w.padded_k()];
+        for (row, x) in a.chunks_exact_mut(w.padded_k()).zip(values(rows * k, seed ^ 3).chunks_exact(k)) {
+            for (a, x) in row.iter_mut().zip(x) {
+                *a = if extreme { if *x > 0.0 { 255 } else { 1 } } else { (x * 127.0) as i8 as u8 ^ 128 };
+            }
+        }
+        let scales = values(rows, seed ^ 4);
+        let start = values(rows * n, seed ^ 5);
+        let run = |kernels: &dyn Kernels| {
+            let mut out = start.clone();
+            kernels.linear_i8(rows, &a, &scales, &w, &mut out, n, epilogue(e));
+            bits(&out)
+        };
+        let truth = run(&*scalar());
+        for set in others() {
+            prop_assert_eq!(&truth, &run(&*set), "{}", set.isa());
+        }
+    }
+
+    #[test]
+    fn linear_f32(rows in 0usize..20, k in 1usize..70, n in 1usize..200, seed: u64, e: u8) {
+        let weight = values(k * n, seed);
+        let w = PackedF32::new(k, n, &values(n, seed ^ 2), |i, j| weight[i * n + j]);
+        let a = values(rows * k, seed ^ 3);
+        let start = values(rows * n, seed ^ 5);
+        let run = |kernels: &dyn Kernels| {
+            let mut out = start.clone();
+            kernels.linear_f32(rows, &a, k, &w, &mut out, n, epilogue(e));
+            bits(&out)
+        };
+        let truth = run(&*scalar());
+        for set in others() {
+            prop_assert_eq!(&truth, &run(&*set), "{}", set.isa());
+        }
+    }
+
+    #[test]
+    fn rows(rows in 0usize..5, d in 1usize..200, seed: u64, zero: bool, size in 0u8..3) {
+        let factor = [1.0, 1e-12, 1e12][usize::from(size)];
+        let x: Vec<f32> = values(rows * d, seed).iter().map(|v| if zero { 0.0 } else { v * factor }).collect();
+        let (gamma, beta) = (values(d, seed ^ 1), values(d, seed ^ 2));
+        let run = |kernels: &dyn Kernels| {
+            let mut normed = vec![0.0; rows * d];
+            kernels.layer_norm(&x, &gamma, &beta, 1e-6, &mut normed);
+            let ldq = d.div_ceil(4) * 4;
+            let (mut q, mut scales) = (vec![0; rows * ldq], vec![0.0; rows]);
+            kernels.quantise(&x, d, &mut q, ldq, &mut scales);
+            let mut gated: Vec<f32> = [&x[..], &x[..]].concat();
+            kernels.swiglu(&mut gated, 2 * d);
+            (bits(&normed), q, bits(&scales), bits(&gated))
+        };
+        let truth = run(&*scalar());
+        prop_assert!(truth.1.iter().all(|q| *q >= 1), "symmetric: −128 is never used");
+        for set in others() {
+            prop_assert_eq!(&truth, &run(&*set), "{}", set.isa());
+        }
+    }
+
+    #[test]
+    fn attention(tokens in 1usize..80, heads in 1usize..4, head_dim in 1usize..40, seed: u64) {
+        let shape = HeadShape { tokens, width: heads * head_dim, head_dim };
+        let qkv = values(tokens * 3 * shape.width, seed);
+        let run = |kernels: &dyn Kernels| {
+            let (mut keys, mut values) = (vec![0.0; shape.keys_len()], vec![0.0; shape.values_len()]);
+            kernels.pack_head(shape, heads - 1, &qkv, &mut keys, &mut values);
+            let mut scores = vec![0.0; shape.scores_len()];
+            let mut out = vec![0.0; tokens * head_dim];
+            let mut p = vec![0.0; tokens];
+            kernels.attend(shape, heads - 1, 0, &qkv, &keys, &values, &mut scores, &mut out, Some(&mut p));
+            (bits(&out), bits(&p), p.iter().sum::<f32>())
+        };
+        let truth = run(&*scalar());
+        prop_assert!((truth.2 - 1.0).abs() < 1e-5, "probabilities sum to one");
+        for set in others() {
+            prop_assert_eq!(&truth, &run(&*set), "{}", set.isa());
+        }
+    }
+}
+
+#[test]
+fn linear_f32_equals_f64_arithmetic() {
+    let (rows, k, n) = (7, 33, 50);
+    let (a, weight, bias) = (values(rows * k, 1), values(k * n, 2), values(n, 3));
+    let w = PackedF32::new(k, n, &bias, |i, j| weight[i * n + j]);
+    let mut out = vec![0.0; rows * n];
+    scalar().linear_f32(rows, &a, k, &w, &mut out, n, Epilogue::Store);
+    for r in 0..rows {
+        for c in 0..n {
+            let truth: f64 = (0..k).map(|i| f64::from(a[r * k + i]) * f64::from(weight[i * n + c])).sum();
+            assert!((f64::from(out[r * n + c]) - truth - f64::from(bias[c])).abs() < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn linear_i8_equals_i64_arithmetic() {
+    let (rows, k, n) = (5, 19, 21);
+    let weight: Vec<i8> = values(k * n, 4).iter().map(|v| (v * 127.0) as i8).collect();
+    let w = PackedI8::new(k, n, &weight, &vec![1.0; n], &vec![0.0; n]);
+    let a: Vec<u8> = values(rows * 20, 5).iter().map(|v| (v * 127.0) as i8 as u8 ^ 128).collect();
+    let mut out = vec![0.0; rows * n];
+    scalar().linear_i8(rows, &a, &vec![1.0; rows], &w, &mut out, n, Epilogue::Store);
+    for r in 0..rows {
+        for c in 0..n {
+            let truth: i64 = (0..k).map(|i| (i64::from(a[r * 20 + i]) - 128) * i64::from(weight[i * n + c])).sum();
+            assert_eq!(out[r * n + c] as i64, truth);
+        }
+    }
+}
