@@ -1,1 +1,4 @@
-//! Shared helpers.
+//! What the benches share.
+
+pub mod inline;
+pub mod random;

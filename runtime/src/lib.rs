@@ -4,8 +4,16 @@
 
 #[cfg(feature = "checkpoint")]
 pub mod checkpoint;
+#[cfg(feature = "engine")]
+pub mod cli;
+#[cfg(feature = "engine")]
+pub mod engine;
 pub mod error;
 pub mod model;
+pub mod output;
 pub mod preprocess;
+pub mod probe;
+pub mod report;
+pub mod scan;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,5 +1,9 @@
-//! The model file: its manifest, its loading, the embedded default.
+//! The model file: its manifest, its structure, the embedded default.
 
+#[cfg(feature = "embedded-model")]
+pub mod embedded;
 pub mod manifest;
+pub mod onnx;
+mod wire;
 
 pub use manifest::Manifest;

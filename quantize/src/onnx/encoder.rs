@@ -1,0 +1,85 @@
+//! EncoderBlock: x += Attention(LayerNorm(x)); x += FeedForward(LayerNorm(x)), LayerScale and 1/√d in the weights.
+
+use rad_dino_edge::model::manifest::Precision;
+use tract_onnx::pb::FunctionProto;
+
+use super::function::Function;
+use super::linear;
+
+/// Name of the block's function.
+pub(super) fn function_name(precision: Precision) -> &'static str {
+    match precision {
+        Precision::Fp32 => "EncoderBlock",
+        Precision::Fp16 => "EncoderBlockF16",
+        Precision::Int8 => "EncoderBlockInt8",
+    }
+}
+
+/// x [N,T,D] → y [N,T,D]. `num_heads` and `epsilon` come from the call; `activation` is the same in all calls of a
+/// file, and the body is the one it names.
+pub(super) fn encoder_block(precision: Precision, swiglu: bool) -> FunctionProto {
+    let attributes = ["num_heads", "epsilon", "activation"];
+    let mut f = Function::new(function_name(precision), &attributes, &["x", "norm1_weight", "norm1_bias"]);
+    linear::declare(&mut f, precision, "qkv");
+    linear::declare(&mut f, precision, "output");
+    f.input("norm2_weight");
+    f.input("norm2_bias");
+    linear::declare(&mut f, precision, "fc1");
+    linear::declare(&mut f, precision, "fc2");
+    linear::constants(&mut f, precision);
+
+    f.layer_norm("x", "norm1_weight", "norm1_bias", "norm1");
+    linear::body(&mut f, precision, "norm1", "qkv", "qkv");
+    attention(&mut f);
+    linear::body(&mut f, precision, "context", "output", "attention");
+    f.op("Add", &["x", "attention"], "residual");
+
+    f.layer_norm("residual", "norm2_weight", "norm2_bias", "norm2");
+    linear::body(&mut f, precision, "norm2", "fc1", "fc1");
+    if swiglu {
+        f.split("fc1", &["gate", "value"]);
+        f.op("Sigmoid", &["gate"], "gate_sigmoid");
+        f.op("Mul", &["gate", "gate_sigmoid"], "gate_silu");
+        f.op("Mul", &["gate_silu", "value"], "hidden");
+    } else {
+        gelu(&mut f);
+    }
+    linear::body(&mut f, precision, "hidden", "fc2", "feed_forward");
+    f.op("Add", &["residual", "feed_forward"], "y");
+    f.finish(&["y"])
+}
+
+/// qkv [N,T,3D] → context [N,T,D]; softmax(q·kᵀ)·v per head, q already scaled.
+fn attention(f: &mut Function) {
+    f.split("qkv", &["q_rows", "k_rows", "v_rows"]);
+    f.attribute_as_list("heads", "num_heads");
+    f.integers("keep_two", &[0, 0]);
+    f.integers("rest", &[-1]);
+    f.concat(&["keep_two", "heads", "rest"], -1, "by_head");
+    for (rows, split, name, perm) in [
+        ("q_rows", "q_split", "q", [0, 2, 1, 3]),
+        ("k_rows", "k_split", "k_transposed", [0, 2, 3, 1]),
+        ("v_rows", "v_split", "v", [0, 2, 1, 3]),
+    ] {
+        f.op("Reshape", &[rows, "by_head"], split);
+        f.transpose(split, &perm, name);
+    }
+    f.op("MatMul", &["q", "k_transposed"], "scores");
+    f.node("Softmax", &["scores"], &["weights"], vec![super::attribute::integer("axis", -1)]);
+    f.op("MatMul", &["weights", "v"], "context_by_head");
+    f.transpose("context_by_head", &[0, 2, 1, 3], "context_split");
+    f.concat(&["keep_two", "rest"], -1, "joined");
+    f.op("Reshape", &["context_split", "joined"], "context");
+}
+
+/// hidden = fc1 · ½(1 + erf(fc1 / √2))
+fn gelu(f: &mut Function) {
+    f.scalar("sqrt_2", std::f32::consts::SQRT_2);
+    f.scalar("one", 1.0);
+    f.scalar("half", 0.5);
+    f.op("Div", &["fc1", "sqrt_2"], "fc1_scaled");
+    f.op("Erf", &["fc1_scaled"], "erf");
+    f.op("Add", &["erf", "one"], "erf_plus_one");
+    f.op("Mul", &["fc1", "half"], "fc1_half");
+    f.op("Mul", &["fc1_half", "erf_plus_one"], "hidden");
+}

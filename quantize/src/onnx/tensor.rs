@@ -1,0 +1,34 @@
+//! Tensors with raw little-endian data.
+
+use tract_onnx::pb::TensorProto;
+use tract_onnx::pb::tensor_proto::DataType;
+
+fn raw(name: &str, dims: &[usize], data_type: DataType, raw_data: Vec<u8>) -> TensorProto {
+    let dims = dims.iter().map(|side| *side as i64).collect();
+    TensorProto { name: name.to_owned(), dims, data_type: data_type as i32, raw_data, ..TensorProto::default() }
+}
+
+pub(super) fn f32s(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
+    raw(name, dims, DataType::Float, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+}
+
+/// `bytes` are halves, little-endian.
+pub(super) fn f16s(name: &str, dims: &[usize], bytes: Vec<u8>) -> TensorProto {
+    raw(name, dims, DataType::Float16, bytes)
+}
+
+pub(super) fn i8s(name: &str, dims: &[usize], values: &[i8]) -> TensorProto {
+    raw(name, dims, DataType::Int8, values.iter().map(|v| v.to_le_bytes()[0]).collect())
+}
+
+pub(super) fn u8_scalar(value: u8) -> TensorProto {
+    raw("", &[], DataType::Uint8, vec![value])
+}
+
+pub(super) fn f32_scalar(value: f32) -> TensorProto {
+    f32s("", &[], &[value])
+}
+
+pub(super) fn i64s(values: &[i64]) -> TensorProto {
+    raw("", &[values.len()], DataType::Int64, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+}

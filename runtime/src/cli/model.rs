@@ -1,0 +1,58 @@
+//! Loading the model a subcommand was asked for.
+
+use std::path::Path;
+
+use super::options::{Common, ModelChoice};
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A loaded model with a name for people.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Ready to run.
+    pub engine: Engine,
+    /// The file's stem, or `embedded`.
+    pub name: String,
+}
+
+/// Loads `--model`, else the embedded model. `image_size` fixes a foreign graph's side.
+pub fn load(choice: &ModelChoice, common: &Common, image_size: Option<usize>) -> Result<Loaded> {
+    load_with_threads(choice, common.threads, image_size)
+}
+
+/// As [`load`] with a number of threads.
+pub fn load_with_threads(choice: &ModelChoice, threads: usize, image_size: Option<usize>) -> Result<Loaded> {
+    match &choice.model {
+        Some(path) => {
+            let engine = Engine::from_file_at(path, threads, image_size).map_err(model_io)?;
+            let name = path.file_stem().map_or("model".into(), |s| s.to_string_lossy().into_owned());
+            Ok(Loaded { engine, name })
+        }
+        None => embedded(threads),
+    }
+}
+
+/// A model file that cannot be read at all is refused like one that cannot be understood, except that a missing one is
+/// a mistake on the command line.
+fn model_io(error: Error) -> Error {
+    if error.kind() != ErrorKind::Io {
+        return error;
+    }
+    let kind = if Path::new(error.message().split(": ").next().unwrap_or("")).exists() {
+        ErrorKind::Model
+    } else {
+        ErrorKind::Usage
+    };
+    Error::new(kind, error.message().to_string()).hint("check --model")
+}
+
+#[cfg(feature = "embedded-model")]
+fn embedded(threads: usize) -> Result<Loaded> {
+    let engine = Engine::from_bytes(crate::model::embedded::ENCODER, threads).map_err(|e| e.at("embedded model"))?;
+    Ok(Loaded { engine, name: "embedded".into() })
+}
+
+#[cfg(not(feature = "embedded-model"))]
+fn embedded(_: usize) -> Result<Loaded> {
+    Err(Error::new(ErrorKind::Usage, "this binary was built without an embedded model").hint("name one with --model"))
+}

@@ -1,0 +1,193 @@
+//! Parts from a model file of ours: every node is one function call, its weights are read straight from the file's bytes.
+
+use rad_dino_kernels::{PackedF32, PackedI8};
+use rayon::prelude::*;
+
+use super::block::{Activation, Block};
+use super::heads::{HEADS, Head, Heads};
+use super::linear::Linear;
+use super::norm::LayerNorm;
+use super::parts::{BLOCK_FUNCTIONS, Parts};
+use super::patch_embed::PatchEmbed;
+use crate::error::Result;
+use crate::model::onnx::{DOMAIN, INT8, Node, OnnxFile, refused};
+
+/// Reads the parts of `file`; blocks are packed in parallel on the current pool.
+///
+/// # Errors
+/// [`crate::ErrorKind::Model`] naming the node or tensor that does not fit.
+pub fn parts(file: &OnnxFile<'_>) -> Result<Parts> {
+    if let Some(stranger) = file.nodes.iter().find(|node| node.domain != DOMAIN) {
+        return Err(refused(format!("node `{}` ({}) is no function of ours", stranger.name, stranger.op_type)));
+    }
+    let [first, blocks @ ..] = &file.nodes[..] else { return Err(refused("the graph is empty")) };
+    if first.op_type != "PatchEmbed" {
+        return Err(refused(format!("the graph starts with `{}`, expected PatchEmbed", first.op_type)));
+    }
+    let patch_embed = patch_embed(file, first)?;
+    let width = patch_embed.width();
+    let depth = blocks.iter().take_while(|node| BLOCK_FUNCTIONS.contains(&node.op_type)).count();
+    let (blocks, rest) = blocks.split_at(depth);
+    let (norm, heads) = match rest {
+        [norm] if norm.op_type == "FinalNorm" => (norm, None),
+        [norm, probes] if norm.op_type == "FinalNorm" && probes.op_type == "Probes" => (norm, Some(probes)),
+        _ => return Err(refused("after the blocks there must be FinalNorm and at most one Probes")),
+    };
+    // One chain: each node's first input is the output of the one before.
+    for pair in file.nodes.windows(2) {
+        if pair[1].inputs.first() != pair[0].outputs.first() || pair[0].outputs.is_empty() {
+            return Err(refused(format!("node `{}` does not follow `{}`", pair[1].name, pair[0].name)));
+        }
+    }
+    let last = depth.wrapping_sub(1);
+    let blocks = blocks
+        .par_iter()
+        .enumerate()
+        .map(|(i, node)| block(file, node, width, i == last))
+        .collect::<Result<Vec<_>>>()?;
+    let reader = Reader { file, node: norm };
+    let final_norm = reader.norm(1, width)?;
+    let heads = heads.map(|node| probes(file, node, width, patch_embed.prefix_tokens())).transpose()?;
+    Ok(Parts { patch_embed, blocks, final_norm, heads })
+}
+
+/// Reads a node's inputs by position.
+struct Reader<'a> {
+    file: &'a OnnxFile<'a>,
+    node: &'a Node<'a>,
+}
+
+impl<'a> Reader<'a> {
+    fn tensor(&self, input: usize) -> Result<&'a crate::model::onnx::Tensor<'a>> {
+        let name = self.node.inputs.get(input);
+        let name = name.ok_or_else(|| refused(format!("node `{}` lacks input {input}", self.node.name)))?;
+        self.file.tensor(name)
+    }
+
+    fn floats(&self, input: usize, dims: &[usize]) -> Result<Vec<f32>> {
+        let tensor = self.tensor(input)?;
+        tensor.expect_shape(dims)?;
+        tensor.to_f32()
+    }
+
+    fn norm(&self, input: usize, width: usize) -> Result<LayerNorm> {
+        let epsilon = self.node.float("epsilon")?;
+        Ok(LayerNorm::new(self.floats(input, &[width])?, self.floats(input + 1, &[width])?, epsilon))
+    }
+
+    /// The outputs of the [K, N] weight at `input`.
+    fn outputs(&self, input: usize, k: usize) -> Result<usize> {
+        let tensor = self.tensor(input)?;
+        match tensor.dims[..] {
+            [rows, n] if rows == k && n > 0 => Ok(n),
+            _ => Err(refused(format!("tensor `{}` has shape {:?}, expected [{k}, N]", tensor.name, tensor.dims))),
+        }
+    }
+
+    /// weight [, scale], bias from `*input` on, advancing it.
+    fn linear(&self, input: &mut usize, k: usize, n: usize) -> Result<Linear> {
+        let weight = self.tensor(*input)?;
+        weight.expect_shape(&[k, n])?;
+        if weight.data_type == INT8 {
+            let scale = self.floats(*input + 1, &[n])?;
+            let bias = self.floats(*input + 2, &[n])?;
+            *input += 3;
+            return Ok(Linear::Int8(PackedI8::new(k, n, &weight.to_i8()?, &scale, &bias)));
+        }
+        let values = weight.to_f32()?;
+        let bias = self.floats(*input + 1, &[n])?;
+        *input += 2;
+        Ok(Linear::F32(PackedF32::new(k, n, &bias, |i, j| values[i * n + j])))
+    }
+}
+
+fn patch_embed(file: &OnnxFile<'_>, node: &Node<'_>) -> Result<PatchEmbed> {
+    let reader = Reader { file, node };
+    let p = node.size("patch_size")?;
+    let weight = reader.tensor(1)?;
+    let [width, 3, height, columns] = weight.dims[..] else {
+        return Err(refused(format!("tensor `{}` has shape {:?}, expected [D, 3, p, p]", weight.name, weight.dims)));
+    };
+    if height != p || columns != p || width == 0 {
+        return Err(refused(format!("tensor `{}` has shape {:?}, but patch_size is {p}", weight.name, weight.dims)));
+    }
+    let k = 3 * p * p;
+    let values = weight.to_f32()?;
+    let bias = reader.floats(2, &[width])?;
+    let prefix = reader.tensor(3)?;
+    let tokens = match prefix.dims[..] {
+        [1, tokens, d] if d == width && tokens > 0 => tokens,
+        _ => return Err(refused(format!("tensor `{}` has shape {:?}", prefix.name, prefix.dims))),
+    };
+    let prefix = reader.floats(3, &[1, tokens, width])?;
+    let positions = reader.tensor(4)?;
+    let patches = positions.dims.get(1).copied().unwrap_or(0);
+    let grid = patches.isqrt();
+    if grid == 0 || grid * grid != patches {
+        return Err(refused(format!("tensor `{}` has shape {:?}: no square grid", positions.name, positions.dims)));
+    }
+    let positions = reader.floats(4, &[1, patches, width])?;
+    let projection = PackedF32::new(k, width, &bias, |i, j| values[j * k + i]);
+    Ok(PatchEmbed { projection, prefix, positions, patch_size: p, grid })
+}
+
+fn block(file: &OnnxFile<'_>, node: &Node<'_>, width: usize, last: bool) -> Result<(&'static str, Block)> {
+    let function = BLOCK_FUNCTIONS.into_iter().find(|name| *name == node.op_type).unwrap_or(BLOCK_FUNCTIONS[0]);
+    let reader = Reader { file, node };
+    let heads = node.size("num_heads")?;
+    if width % heads != 0 {
+        return Err(refused(format!("node `{}`: {heads} heads do not divide the width {width}", node.name)));
+    }
+    let activation = match node.string("activation") {
+        Some("gelu") => Activation::Gelu,
+        Some("swiglu") => Activation::SwiGlu,
+        other => return Err(refused(format!("node `{}`: activation {other:?} is unknown", node.name))),
+    };
+    let norm1 = reader.norm(1, width)?;
+    let mut at = 3;
+    let qkv = reader.linear(&mut at, width, 3 * width)?;
+    let output = reader.linear(&mut at, width, width)?;
+    let norm2 = reader.norm(at, width)?;
+    at += 2;
+    let hidden = reader.outputs(at, width)?;
+    if activation == Activation::SwiGlu && hidden % 2 != 0 {
+        return Err(refused(format!("node `{}`: an odd width {hidden} cannot be halved", node.name)));
+    }
+    let fc1 = reader.linear(&mut at, width, hidden)?;
+    let inner = if activation == Activation::SwiGlu { hidden / 2 } else { hidden };
+    let fc2 = reader.linear(&mut at, inner, width)?;
+    Ok((function, Block { norm1, qkv, output, norm2, fc1, fc2, heads, activation, record_attention: last }))
+}
+
+fn probes(file: &OnnxFile<'_>, node: &Node<'_>, width: usize, prefix_tokens: usize) -> Result<Heads> {
+    let reader = Reader { file, node };
+    if node.size("prefix_tokens")? != prefix_tokens {
+        return Err(refused(format!("node `{}`: prefix_tokens is not {prefix_tokens}", node.name)));
+    }
+    let names = node.strings("heads");
+    let hidden = node.integers("hidden");
+    let known = names.iter().all(|name| HEADS.contains(name));
+    if names.is_empty() || names.len() != hidden.len() || names.len() != node.outputs.len() || !known {
+        return Err(refused(format!("node `{}`: heads {names:?} are not understood", node.name)));
+    }
+    let mut at = 1;
+    let mut heads = vec![];
+    for (name, hidden) in names.iter().zip(hidden) {
+        let h = usize::try_from(*hidden).ok().filter(|h| *h < 1 << 20);
+        let h = h.ok_or_else(|| refused(format!("node `{}`: hidden width {hidden}", node.name)))?;
+        let k = 2 * width + h;
+        let outputs = reader.outputs(at, k)?;
+        let Linear::F32(readout) = reader.linear(&mut at, k, outputs)? else {
+            return Err(refused(format!("node `{}`: int8 heads are not supported", node.name)));
+        };
+        let hidden = match h {
+            0 => None,
+            _ => match reader.linear(&mut at, 2 * width, h)? {
+                Linear::F32(hidden) => Some(hidden),
+                Linear::Int8(_) => return Err(refused(format!("node `{}`: int8 heads", node.name))),
+            },
+        };
+        heads.push(Head { name: (*name).to_string(), hidden, readout });
+    }
+    Ok(Heads { heads, prefix_tokens, width })
+}

@@ -1,0 +1,80 @@
+//! One linear layer, whatever its number format.
+
+use rad_dino_kernels::{Epilogue, Kernels, PackedF32, PackedI8};
+
+use super::scratch::RowScratch;
+
+/// Weights of y = x·W + b, packed for the kernels.
+#[derive(Debug)]
+pub enum Linear {
+    /// f32 (and f16, widened when loaded).
+    F32(PackedF32),
+    /// int8, with dynamic quantisation of the input's rows.
+    Int8(PackedI8),
+}
+
+impl Linear {
+    /// N, the outputs.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Linear::F32(w) => w.n(),
+            Linear::Int8(w) => w.n(),
+        }
+    }
+
+    /// out[rows, N] = epilogue(x[rows, K]·W + b). `x` has row stride `ldx`, of which the first K count.
+    pub fn apply(
+        &self,
+        kernels: &dyn Kernels,
+        rows: usize,
+        x: &[f32],
+        ldx: usize,
+        scratch: &mut Quantised,
+        out: &mut [f32],
+        epilogue: Epilogue,
+    ) {
+        match self {
+            Linear::F32(w) => kernels.linear_f32(rows, x, ldx, w, out, w.n(), epilogue),
+            Linear::Int8(w) => {
+                let ldq = w.padded_k();
+                let (q, scales) = scratch.rows(rows, ldq);
+                for ((x, q), scale) in x.chunks(ldx).zip(q.chunks_exact_mut(ldq)).zip(scales.chunks_mut(1)) {
+                    kernels.quantise(&x[..w.k()], w.k(), q, ldq, scale);
+                }
+                kernels.linear_i8(rows, q, scales, w, out, w.n(), epilogue);
+            }
+        }
+    }
+}
+
+/// Scratch for quantised rows.
+#[derive(Debug, Default)]
+pub struct Quantised {
+    values: Vec<u8>,
+    scales: Vec<f32>,
+}
+
+impl Quantised {
+    fn rows(&mut self, rows: usize, width: usize) -> (&mut [u8], &mut [f32]) {
+        if self.values.len() < rows * width {
+            self.values.resize(rows * width, 0);
+        }
+        if self.scales.len() < rows {
+            self.scales.resize(rows, 0.0);
+        }
+        (&mut self.values[..rows * width], &mut self.scales[..rows])
+    }
+}
+
+impl RowScratch {
+    /// The quantised-row scratch beside two f32 row buffers of at least the given lengths.
+    pub fn buffers(&mut self, rows: usize, hidden: usize) -> (&mut [f32], &mut [f32], &mut Quantised) {
+        if self.rows.len() < rows {
+            self.rows.resize(rows, 0.0);
+        }
+        if self.hidden.len() < hidden {
+            self.hidden.resize(hidden, 0.0);
+        }
+        (&mut self.rows[..rows], &mut self.hidden[..hidden], &mut self.quantised)
+    }
+}

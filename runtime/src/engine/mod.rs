@@ -1,0 +1,281 @@
+//! The engine: a model file (or a checkpoint folder) run by tract with our fused operators.
+
+mod block;
+mod context;
+mod foreign;
+#[cfg(feature = "checkpoint")]
+mod from_checkpoint;
+mod from_file;
+#[cfg(feature = "checkpoint")]
+mod from_weights;
+mod graph;
+pub mod heads;
+mod linear;
+mod norm;
+mod operator;
+mod outputs;
+mod parts;
+mod patch_embed;
+mod scratch;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rad_dino_kernels::map::MappedFile;
+use rad_dino_kernels::{Isa, kernels};
+use sha2::{Digest, Sha256};
+use tract_onnx::prelude::*;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::manifest::{MANIFEST_KEY, MANIFEST_SCHEMA, Manifest};
+use crate::model::onnx::{OnnxFile, refused};
+use crate::preprocess::Preprocessing;
+
+pub use outputs::Outputs;
+
+use context::Context;
+use foreign::Foreign;
+use operator::Network;
+use parts::Parts;
+
+/// Shape of what goes in and out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// S, pixels.
+    pub image_size: usize,
+    /// Patch side, pixels.
+    pub patch_size: usize,
+    /// D
+    pub embed_dim: usize,
+    /// 1+R
+    pub prefix_tokens: usize,
+    /// P
+    pub patches: usize,
+}
+
+/// A loaded model, ready to run. Runs are serialised; results do not depend on the number of threads.
+#[derive(Debug)]
+pub struct Engine {
+    source: Source,
+    shape: Shape,
+    manifest: Option<Manifest>,
+    preprocessing: Option<Preprocessing>,
+    sha256: String,
+    isa: Isa,
+    threads: usize,
+    pool: rayon::ThreadPool,
+    turn: Mutex<()>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Ours { plan: Arc<TypedRunnableModel>, network: Arc<Network>, names: Vec<String> },
+    Foreign(Foreign),
+}
+
+impl Engine {
+    /// Loads a model file (memory-mapped while it is read). `threads` 0 means one per core.
+    ///
+    /// # Errors
+    /// I/O, [`ErrorKind::Model`] for a file that is refused, [`ErrorKind::Usage`] for an unavailable `RDE_ISA`.
+    pub fn from_file(path: &Path, threads: usize) -> Result<Self> {
+        Self::from_file_at(path, threads, None)
+    }
+
+    /// As [`Engine::from_file`]; `image_size` fixes the side of a foreign graph whose input is symbolic.
+    ///
+    /// # Errors
+    /// As [`Engine::from_file`].
+    pub fn from_file_at(path: &Path, threads: usize, image_size: Option<usize>) -> Result<Self> {
+        let map = MappedFile::open(path).map_err(|e| Error::io(path, e))?;
+        Self::from_bytes_at(&map, threads, image_size).map_err(|e| e.at(path.display()))
+    }
+
+    /// Loads a model from the bytes of its file.
+    ///
+    /// # Errors
+    /// As [`Engine::from_file`].
+    pub fn from_bytes(bytes: &[u8], threads: usize) -> Result<Self> {
+        Self::from_bytes_at(bytes, threads, None)
+    }
+
+    fn from_bytes_at(bytes: &[u8], threads: usize, image_size: Option<usize>) -> Result<Self> {
+        let isa = Isa::from_env().map_err(isa_error)?;
+        let (pool, threads) = pool(threads)?;
+        let file = OnnxFile::parse(bytes)?;
+        let manifest = file.metadata.get(MANIFEST_KEY).map(|json| manifest(json)).transpose()?;
+        let preprocessing = manifest.as_ref().map(|m| m.preprocessing.clone());
+        let (source, sha256) = if file.is_ours() {
+            let (parts, sha256) = pool.join(|| from_file::parts(&file), || hex(bytes));
+            (ours(parts?, isa, threads)?, sha256)
+        } else {
+            (Source::Foreign(Foreign::load(bytes, &file, image_size, threads)?), hex(bytes))
+        };
+        Self::assemble(source, manifest, preprocessing, sha256, isa, threads, pool)
+    }
+
+    fn assemble(
+        source: Source,
+        manifest: Option<Manifest>,
+        preprocessing: Option<Preprocessing>,
+        sha256: String,
+        isa: Isa,
+        threads: usize,
+        pool: rayon::ThreadPool,
+    ) -> Result<Self> {
+        let shape = match &source {
+            Source::Foreign(foreign) => foreign.shape,
+            Source::Ours { network, .. } => {
+                let embed = &network.parts.patch_embed;
+                Shape {
+                    image_size: embed.image_size(),
+                    patch_size: embed.patch_size,
+                    embed_dim: embed.width(),
+                    prefix_tokens: embed.prefix_tokens(),
+                    patches: embed.grid * embed.grid,
+                }
+            }
+        };
+        if let Some(p) = &preprocessing
+            && p.crop_size != shape.image_size
+        {
+            return Err(refused(format!(
+                "preprocessing crops to {} pixels but the graph takes {}",
+                p.crop_size, shape.image_size
+            )));
+        }
+        Ok(Engine { source, shape, manifest, preprocessing, sha256, isa, threads, pool, turn: Mutex::default() })
+    }
+
+    /// Runs `n` images, `pixel_values` [n, 3, S, S], already normalised.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when the length does not fit or tract fails.
+    pub fn run(&self, pixel_values: &[f32], n: usize) -> Result<Outputs> {
+        let size = self.shape.image_size;
+        if n == 0 || pixel_values.len() != n * 3 * size * size {
+            let message = format!("{} pixel values are not {n} images of 3×{size}×{size}", pixel_values.len());
+            return Err(Error::new(ErrorKind::Internal, message));
+        }
+        // One forward pass at a time: the scratch is shared. The guard is taken outside the pool, so that no worker
+        // waits for it while it runs another's tasks.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        match &self.source {
+            Source::Foreign(foreign) => foreign.run(pixel_values, n),
+            Source::Ours { plan, names, .. } => {
+                let input = Tensor::from_shape(&[n, 3, size, size], pixel_values).map_err(internal)?;
+                let results = self.pool.install(|| plan.run(tvec!(input.into_tvalue()))).map_err(internal)?;
+                let tensors = names.iter().zip(&results);
+                let tensors = tensors.filter_map(|(name, value)| outputs::NamedTensor::from_tract(name.clone(), value));
+                Outputs::new(tensors.collect())
+            }
+        }
+    }
+
+    /// The manifest in the file, if it has one.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
+    }
+
+    /// Pixels in: from the manifest, or from the checkpoint's preprocessor_config.json.
+    pub fn preprocessing(&self) -> Option<&Preprocessing> {
+        self.preprocessing.as_ref()
+    }
+
+    /// Shape of inputs and outputs.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// sha256 of the model file, or of the checkpoint's weights, in hex.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Threads in use.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The model's heads, when the graph has them.
+    pub fn heads(&self) -> Option<&heads::Heads> {
+        match &self.source {
+            Source::Ours { network, .. } => network.parts.heads.as_ref(),
+            Source::Foreign(_) => None,
+        }
+    }
+
+    /// How long the heads took in the last run (part of that run's time).
+    pub fn heads_time(&self) -> std::time::Duration {
+        match &self.source {
+            Source::Ours { network, .. } => network.context.heads_time(),
+            Source::Foreign(_) => std::time::Duration::ZERO,
+        }
+    }
+
+    /// For each patch of one image's tokens [1+R+P, D], what column `output` of `head` would say if every patch looked
+    /// like it: [P] logits. None when the model lacks the head.
+    pub fn patch_evidence(&self, head: &str, output: usize, tokens: &[f32]) -> Option<Vec<f32>> {
+        let Source::Ours { network, .. } = &self.source else { return None };
+        let heads = network.parts.heads.as_ref()?;
+        let head = heads.heads.iter().find(|h| h.name == head)?;
+        Some(heads.evidence(&network.context, head, output, tokens))
+    }
+
+    /// The CLS token's attention to the patches in the last block, mean over heads, for each image of the last run:
+    /// [n, P]. Empty for a foreign graph.
+    pub fn cls_attention(&self) -> Vec<f32> {
+        let Source::Ours { network, .. } = &self.source else { return vec![] };
+        let tokens = self.shape.prefix_tokens + self.shape.patches;
+        let all = network.context.attention();
+        all.chunks_exact(tokens).flat_map(|image| &image[self.shape.prefix_tokens..]).copied().collect()
+    }
+}
+
+/// tract's plan over the fused operators of `parts`.
+fn ours(parts: Parts, isa: Isa, threads: usize) -> Result<Source> {
+    let kernels = kernels(isa).map_err(isa_error)?;
+    let skeleton = graph::skeleton(&parts);
+    let names = skeleton.graph.iter().flat_map(|g| &g.output).map(|o| o.name.clone()).collect();
+    let network = Arc::new(Network { parts, context: Context::new(kernels, threads) });
+    let plan = operator::parse(&skeleton, network.clone())
+        .and_then(|model| model.into_optimized()?.into_runnable())
+        .map_err(internal)?;
+    Ok(Source::Ours { plan, network, names })
+}
+
+fn manifest(json: &str) -> Result<Manifest> {
+    let manifest: Manifest =
+        serde_json::from_str(json).map_err(|e| refused(format!("its manifest cannot be read: {e}")))?;
+    if manifest.schema != MANIFEST_SCHEMA {
+        return Err(refused(format!("its manifest has schema `{}`, this build reads {MANIFEST_SCHEMA}", manifest.schema)));
+    }
+    Ok(manifest)
+}
+
+fn pool(threads: usize) -> Result<(rayon::ThreadPool, usize)> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if threads == 0 { cores } else { threads };
+    if threads > 1024 {
+        return Err(Error::new(ErrorKind::Usage, format!("{threads} threads are too many")).hint("use --threads ≤ 1024"));
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    Ok((pool.map_err(|e| Error::new(ErrorKind::Internal, "no threads can be started").source(e))?, threads))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn isa_error(error: rad_dino_kernels::IsaError) -> Error {
+    Error::new(ErrorKind::Usage, error.to_string()).hint("unset RDE_ISA to let the engine choose")
+}
+
+fn internal(error: TractError) -> Error {
+    Error::new(ErrorKind::Internal, format!("tract: {error:#}"))
+}

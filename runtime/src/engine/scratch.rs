@@ -1,0 +1,65 @@
+//! Memory that the fused operators share; it grows during the first call and is kept.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::linear::Quantised;
+
+/// Rows handled by one task: a multiple of every kernel's tile height, small enough that a block's hidden rows stay in cache.
+pub const CHUNK: usize = 48;
+
+/// Scratch of one thread.
+#[derive(Debug, Default)]
+pub struct RowScratch {
+    pub(super) rows: Vec<f32>,
+    pub(super) hidden: Vec<f32>,
+    pub(super) quantised: Quantised,
+}
+
+/// Scratch of one image's pass through a block.
+#[derive(Debug, Default)]
+pub struct ImageScratch {
+    /// [T, 3D]
+    pub qkv: Vec<f32>,
+    /// Packed keys, head by head.
+    pub keys: Vec<f32>,
+    /// Packed values, head by head.
+    pub values: Vec<f32>,
+    /// Attention's output, [H, T, hd].
+    pub attended: Vec<f32>,
+    /// The CLS token's probabilities, [H, T].
+    pub cls_attention: Vec<f32>,
+}
+
+/// All scratch of an engine.
+#[derive(Debug)]
+pub struct Scratch {
+    image: Mutex<ImageScratch>,
+    threads: Vec<Mutex<RowScratch>>,
+}
+
+impl Scratch {
+    /// For `threads` threads.
+    pub fn new(threads: usize) -> Self {
+        let threads = (0..threads.max(1)).map(|_| Mutex::default()).collect();
+        Scratch { image: Mutex::default(), threads }
+    }
+
+    /// The per-image scratch. Only one forward pass runs at a time, so it is never contended.
+    pub fn image(&self) -> MutexGuard<'_, ImageScratch> {
+        self.image.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The current thread's row scratch. Hold it only where no parallel call follows.
+    pub fn rows(&self) -> MutexGuard<'_, RowScratch> {
+        let index = rayon::current_thread_index().unwrap_or(0) % self.threads.len();
+        self.threads[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Grows `buffer` to at least `len` and returns its first `len` values.
+pub fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
+}

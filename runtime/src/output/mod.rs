@@ -1,0 +1,12 @@
+//! What leaves the runtime: files written whole or not at all, arrays, heat maps and masks.
+
+pub mod heatmap;
+#[cfg(feature = "engine")]
+pub mod json;
+pub mod mask;
+pub mod npy;
+pub mod safetensors;
+mod sample;
+#[cfg(feature = "engine")]
+pub mod text;
+pub mod write;

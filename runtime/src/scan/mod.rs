@@ -1,0 +1,55 @@
+//! Bytes to pixels: PNG and JPEG, recognised by content, within limits, with one meaning of "the same pixels".
+//!
+//! 8-bit files give what Pillow's `convert("RGB")` gives: alpha is dropped and not blended, a palette becomes its
+//! colours, EXIF orientation is ignored. 16-bit PNG are stretched linearly from their own minimum and maximum.
+
+mod collect;
+mod depth;
+mod jpeg;
+mod limits;
+mod pixels;
+mod png;
+mod read;
+mod sniff;
+#[cfg(test)]
+mod tests;
+
+pub use collect::collect;
+pub use limits::Limits;
+pub use pixels::Pixels;
+pub use read::{decode, read};
+
+/// A decoded picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// Pixels a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// 8-bit pixels, row-major.
+    pub pixels: Pixels,
+    /// What the file was.
+    pub format: Format,
+    /// SHA-256 of the file's bytes, lower-case hex.
+    pub sha256: String,
+}
+
+/// A file format this build reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// Portable Network Graphics.
+    Png,
+    /// JPEG, baseline or progressive.
+    Jpeg,
+}
+
+impl Format {
+    /// The word used in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Format::Png => "png",
+            Format::Jpeg => "jpeg",
+        }
+    }
+}

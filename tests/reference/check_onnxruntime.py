@@ -1,0 +1,219 @@
+"""Checks what rad-dino-quantize writes against the ONNX checker, ONNX Runtime and rad-dino-edge.
+
+    python check_onnxruntime.py --quantize target/release/rad-dino-quantize [--edge target/release/rad-dino-edge]
+                                [--shared ../shared]
+
+Every checkpoint of data/checkpoints is converted to fp32, fp16 and int8. Each file must pass onnx.checker with shape
+inference and run in ONNX Runtime with the outputs that transformers computed (reference.safetensors). With --edge,
+rad-dino-edge embeds two PNGs and ONNX Runtime the same pixels. With --shared, the trained dinov2-small goes the same
+way on films of data/fullres at 224 px. Prints a table; exit code 1 when a line fails.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy
+import onnx
+import onnxruntime
+from PIL import Image
+from safetensors.numpy import load_file
+
+HERE = pathlib.Path(__file__).parent
+PRECISIONS = ("fp32", "fp16", "int8")
+# Against transformers on the random checkpoints: largest difference for fp32, lowest cosine of a token for the others.
+FP32_DIFFERENCE = 1e-4
+RANDOM_TOKEN_COSINE = {"fp16": 0.99999, "int8": 0.99}
+# Of rad-dino-edge against ONNX Runtime, from the same PNG: the two resize with the same 8-bit rule, then compute.
+EDGE_DIFFERENCE = {"fp32": 1e-3, "fp16": 1e-3}
+EDGE_TOKEN_COSINE = {"int8": 0.995}
+# int8 and fp16 against fp32 of the trained checkpoint, in ONNX Runtime, on films: CLS mean and worst, patches mean.
+TRAINED_COSINE = {"fp16": (0.99999, 0.99999, 0.99999), "int8": (0.999, 0.998, 0.999)}
+
+
+class Table:
+    """Lines of results; knows whether all passed."""
+
+    def __init__(self):
+        self.failed = 0
+        print(f"{'case':28} {'file':5} {'check':34} {'value':>12} {'limit':>10}")
+
+    def line(self, case, precision, check, value, limit, passed):
+        self.failed += not passed
+        print(f"{case:28} {precision:5} {check:34} {value:>12} {limit:>10} {'ok' if passed else 'FAILED'}", flush=True)
+
+    def at_most(self, case, precision, check, value, limit):
+        self.line(case, precision, check, f"{value:.2e}", f"≤ {limit:g}", bool(value <= limit))
+
+    def at_least(self, case, precision, check, value, limit):
+        self.line(case, precision, check, f"{value:.6f}", f"≥ {limit:g}", bool(value >= limit))
+
+
+def convert(binary, folder, precision, out, case):
+    command = [binary, "convert", folder, "--precision", precision, "--image-size", str(case["image_size"])]
+    command += ["--position", case["position"], "--out", out, "--quiet"]
+    subprocess.run([str(part) for part in command], check=True)
+
+
+def session(path):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def hidden(session, pixels):
+    return session.run(["last_hidden_state"], {"pixel_values": pixels})[0]
+
+
+def cosine(a, b):
+    """Of the last axis."""
+    a, b = a.astype(numpy.float64), b.astype(numpy.float64)
+    return (a * b).sum(-1) / numpy.linalg.norm(a, axis=-1) / numpy.linalg.norm(b, axis=-1)
+
+
+def check_file(table, case, precision, path):
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+        passed = True
+    except onnx.checker.ValidationError as error:
+        print(error, file=sys.stderr)
+        passed = False
+    table.line(case, precision, "onnx.checker", "full", "", passed)
+    model = onnx.load(path)
+    domains = {node.domain for node in model.graph.node}
+    called = {node.op_type for node in model.graph.node}
+    defined = {function.name for function in model.functions}
+    blocks = sum(node.op_type.startswith("EncoderBlock") for node in model.graph.node)
+    manifest = json.loads({entry.key: entry.value for entry in model.metadata_props}["rad_dino.manifest"])
+    shape = manifest["architecture"]
+    consistent = (
+        domains == {"rad_dino"}
+        and called == defined
+        and blocks == shape["depth"]
+        and manifest["precision"] == precision
+        and manifest["preprocessing"]["crop_size"] == shape["image_size"]
+        and "not a medical device" in manifest["notice"].lower()
+    )
+    table.line(case, precision, "one function call a block", str(blocks), "", consistent)
+    return manifest
+
+
+def pixel_values(path, preprocessing):
+    """Shortest side to S by Pillow's bicubic on 8 bits, centre crop, /255, mean and std; [1,3,S,S]."""
+    edge, crop = preprocessing["shortest_edge"], preprocessing["crop_size"]
+    image = Image.open(path).convert("RGB")
+    short = min(image.size)
+    size = [edge if side == short else int(edge * side / short) for side in image.size]
+    image = image.resize(size, Image.Resampling.BICUBIC)
+    left, top = (image.width - crop) // 2, (image.height - crop) // 2
+    pixels = numpy.asarray(image.crop((left, top, left + crop, top + crop)), dtype=numpy.float64)
+    mean, std = numpy.array(preprocessing["image_mean"]), numpy.array(preprocessing["image_std"])
+    pixels = (pixels * preprocessing["rescale_factor"] - mean) / std
+    return pixels.transpose(2, 0, 1)[None].astype(numpy.float32)
+
+
+def pictures(folder, count):
+    """Grey PNGs with structure at every scale, larger than any crop."""
+    generator = numpy.random.default_rng(0)
+    paths = []
+    for i in range(count):
+        y, x = numpy.mgrid[0:151, 0 : 173 + 20 * i] / 40.0
+        waves = sum(numpy.sin(generator.normal(size=2) @ [y.ravel(), x.ravel()] * 2**k) / 1.5**k for k in range(5))
+        noise = generator.normal(size=waves.size) * 0.2
+        grey = ((waves + noise) * 40 + 128).clip(0, 255).astype(numpy.uint8).reshape(y.shape)
+        path = folder / f"picture{i}.png"
+        Image.fromarray(grey).save(path)
+        paths.append(path)
+    return paths
+
+
+def check_edge(table, case, precision, model, edge, scans, preprocessing):
+    out = model.with_suffix(".npy")
+    command = [edge, "embed", *scans, "--model", model, "--tokens", "all", "--out", out, "--quiet"]
+    subprocess.run([str(part) for part in command], check=True)
+    ours = numpy.load(out)
+    pixels = numpy.concatenate([pixel_values(scan, preprocessing) for scan in scans])
+    theirs = hidden(session(model), pixels)
+    if ours.shape != theirs.shape:
+        table.line(case, precision, "rad-dino-edge: shape", str(ours.shape), str(theirs.shape), False)
+        return
+    if precision in EDGE_DIFFERENCE:
+        worst = numpy.abs(ours - theirs).max()
+        table.at_most(case, precision, "rad-dino-edge: largest difference", worst, EDGE_DIFFERENCE[precision])
+    else:
+        worst = cosine(ours, theirs).min()
+        table.at_least(case, precision, "rad-dino-edge: worst token cosine", worst, EDGE_TOKEN_COSINE[precision])
+
+
+def check_random(table, arguments, temporary):
+    scans = pictures(temporary, 2)
+    for folder in sorted(path.parent for path in (HERE / "data" / "checkpoints").glob("*/case.json")):
+        case = json.loads((folder / "case.json").read_text())
+        reference = load_file(folder / "reference.safetensors")
+        for precision in PRECISIONS:
+            path = temporary / f"{folder.name}.{precision}.onnx"
+            convert(arguments.quantize, folder, precision, path, case)
+            manifest = check_file(table, folder.name, precision, path)
+            found = hidden(session(path), reference["pixel_values"])
+            expected = reference["last_hidden_state"]
+            if precision == "fp32":
+                worst = numpy.abs(found - expected).max()
+                table.at_most(folder.name, precision, "largest difference", worst, FP32_DIFFERENCE)
+            else:
+                worst = cosine(found, expected).min()
+                table.at_least(folder.name, precision, "worst token cosine", worst, RANDOM_TOKEN_COSINE[precision])
+            if arguments.edge:
+                check_edge(table, folder.name, precision, path, arguments.edge, scans, manifest["preprocessing"])
+
+
+def check_trained(table, arguments, temporary):
+    checkpoint = arguments.shared / "weights" / "dinov2-small"
+    films = sorted((arguments.shared / "data" / "fullres").glob("**/*.jp*g")) + sorted(
+        (arguments.shared / "data" / "fullres").glob("**/*.png")
+    )
+    films = [film for film in films if Image.open(film).mode in ("L", "RGB")][: arguments.films]
+    if not (checkpoint / "config.json").exists() or not films:
+        print(f"skipped: no weights/dinov2-small or data/fullres in {arguments.shared}")
+        return
+    case, name = {"image_size": 224, "position": "size"}, "dinov2-small"
+    outputs = {}
+    for precision in PRECISIONS:
+        path = temporary / f"{name}.{precision}.onnx"
+        convert(arguments.quantize, checkpoint, precision, path, case)
+        preprocessing = check_file(table, name, precision, path)["preprocessing"]
+        run = session(path)
+        outputs[precision] = numpy.concatenate([hidden(run, pixel_values(film, preprocessing)) for film in films])
+        if precision in TRAINED_COSINE:
+            mean, worst, patches = TRAINED_COSINE[precision]
+            similar = cosine(outputs[precision], outputs["fp32"])
+            table.at_least(name, precision, f"CLS cosine, mean of {len(films)} films", similar[:, 0].mean(), mean)
+            table.at_least(name, precision, "CLS cosine, worst film", similar[:, 0].min(), worst)
+            table.at_least(name, precision, "patch cosine, mean", similar[:, 1:].mean(), patches)
+        if arguments.edge:
+            check_edge(table, name, precision, path, arguments.edge, films[:4], preprocessing)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quantize", type=pathlib.Path, required=True, help="the rad-dino-quantize binary")
+    parser.add_argument("--edge", type=pathlib.Path, help="the rad-dino-edge binary; without it that part is left out")
+    parser.add_argument("--shared", type=pathlib.Path, help="folder with weights/dinov2-small and data/fullres")
+    parser.add_argument("--films", type=int, default=24, help="films of data/fullres to compare on")
+    arguments = parser.parse_args()
+    table = Table()
+    with tempfile.TemporaryDirectory() as temporary:
+        check_random(table, arguments, pathlib.Path(temporary))
+        if arguments.shared:
+            check_trained(table, arguments, pathlib.Path(temporary))
+    if table.failed:
+        print(f"{table.failed} FAILED")
+        sys.exit(1)
+    print("all passed")
+
+
+if __name__ == "__main__":
+    main()
