@@ -12,6 +12,7 @@ way on films of data/fullres at 224 px. Prints a table; exit code 1 when a line 
 import argparse
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ import numpy
 import onnx
 import onnxruntime
 from PIL import Image
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 HERE = pathlib.Path(__file__).parent
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -170,6 +171,61 @@ def check_random(table, arguments, temporary):
                 check_edge(table, folder.name, precision, path, arguments.edge, scans, manifest["preprocessing"])
 
 
+def write_probes(folder, width):
+    """Random heads beside a checkpoint: findings with a hidden layer, sex, age, view."""
+    generator = numpy.random.default_rng(1)
+    calibration = {"scale": 1.0, "offset": 0.0}
+    findings = [{"label": f"finding_{i}", "threshold": 0.5, "calibration": calibration} for i in range(3)]
+    heads = {"findings": findings, "sex": calibration, "age": True, "view": ["PA", "AP"]}
+    (folder / "probes.json").write_text(json.dumps({"schema": "rad-dino-edge/probes/1", "heads": heads}))
+    tensors = {}
+    for name, outputs, hidden in (("findings", 3, 6), ("sex", 1, 0), ("age", 1, 0), ("view", 2, 0)):
+        shapes = {"weight": (outputs, 2 * width + hidden), "bias": (outputs,)}
+        if hidden:
+            shapes |= {"hidden.weight": (hidden, 2 * width), "hidden.bias": (hidden,)}
+        for part, shape in shapes.items():
+            tensors[f"{name}.{part}"] = generator.normal(size=shape).astype(numpy.float32)
+    save_file(tensors, folder / "probes.safetensors")
+    return tensors
+
+
+def expected_probes(tensors, tokens, prefix):
+    """What the heads give on CLS ‖ mean of the patch tokens."""
+    tokens = tokens.astype(numpy.float64)
+    features = numpy.concatenate([tokens[:, 0], tokens[:, prefix:].mean(1)], axis=1)
+    expected = {}
+    for name, output in (("findings", "findings_logits"), ("sex", "sex_logits"), ("age", "age_years"),
+                         ("view", "view_logits")):
+        joined = features
+        if f"{name}.hidden.weight" in tensors:
+            hidden = features @ tensors[f"{name}.hidden.weight"].T + tensors[f"{name}.hidden.bias"]
+            joined = numpy.concatenate([features, hidden.clip(0)], axis=1)
+        expected[output] = joined @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"]
+    return expected
+
+
+def check_probes(table, arguments, temporary):
+    for name in ("plain", "registers"):
+        folder = temporary / f"{name}_with_probes"
+        shutil.copytree(HERE / "data" / "checkpoints" / name, folder)
+        config = json.loads((folder / "config.json").read_text())
+        tensors = write_probes(folder, config["hidden_size"])
+        case = json.loads((folder / "case.json").read_text())
+        pixels = load_file(folder / "reference.safetensors")["pixel_values"]
+        for precision in PRECISIONS:
+            path = temporary / f"{folder.name}.{precision}.onnx"
+            convert(arguments.quantize, folder, precision, path, case)
+            check_file(table, folder.name, precision, path)
+            run = session(path)
+            names = [output.name for output in run.get_outputs()]
+            found = dict(zip(names, run.run(None, {"pixel_values": pixels})))
+            prefix = 1 + config.get("num_register_tokens", 0)
+            expected = expected_probes(tensors, found["last_hidden_state"], prefix)
+            assert names == ["last_hidden_state", *expected], names
+            worst = max(numpy.abs(found[output] - values).max() for output, values in expected.items())
+            table.at_most(folder.name, precision, "probes: largest difference", worst, 1e-4)
+
+
 def check_trained(table, arguments, temporary):
     checkpoint = arguments.shared / "weights" / "dinov2-small"
     films = sorted((arguments.shared / "data" / "fullres").glob("**/*.jp*g")) + sorted(
@@ -207,6 +263,7 @@ def main():
     table = Table()
     with tempfile.TemporaryDirectory() as temporary:
         check_random(table, arguments, pathlib.Path(temporary))
+        check_probes(table, arguments, pathlib.Path(temporary))
         if arguments.shared:
             check_trained(table, arguments, pathlib.Path(temporary))
     if table.failed:

@@ -1,5 +1,6 @@
 //! From the tensors of a file to [`EncoderWeights`], whatever the file called them.
 
+use super::config::DINOV2_WITH_REGISTERS;
 use super::names::{Layout, Part, SWIGLU_HALVES};
 use super::tensors::Reader;
 use super::{BlockWeights, Config, EncoderWeights, FeedForward};
@@ -17,6 +18,7 @@ pub(super) fn encoder(
     let p = config.patch_size;
     let r = config.num_register_tokens;
     let rows = config.grid() * config.grid() + 1;
+    let registers = config.model_type == DINOV2_WITH_REGISTERS;
     let names = layout.embeddings();
     let mask_token = if mask_token || reader.has(&[names.mask_token]) {
         reader.take(&[names.mask_token], &[1, d])?
@@ -27,7 +29,7 @@ pub(super) fn encoder(
         cls_token: reader.take(&[names.cls_token], &[1, 1, d])?,
         mask_token,
         // a file for zero registers may hold the empty tensor or none
-        register_tokens: if r > 0 || reader.has(&[names.register_tokens]) {
+        register_tokens: if r > 0 || (registers && reader.has(&[names.register_tokens])) {
             reader.take(&[names.register_tokens], &[1, r, d])?
         } else {
             Vec::new()

@@ -70,13 +70,13 @@ mod tests {
     #[test]
     fn halves_meet_in_the_middle_and_nothing_is_outside() {
         let logits = [-1.0, 1.0, -1.0, 1.0];
-        let mask = draw(&geometry(500, 300), &logits, 2, 2).unwrap();
-        assert_eq!(mask.dimensions(), (500, 300));
-        // The crop covers columns 100 to 400.
+        let mask = draw(&geometry(600, 300), &logits, 2, 2).unwrap();
+        assert_eq!(mask.dimensions(), (600, 300));
+        // The crop covers columns 150 to 450.
         for (x, y, pixel) in mask.enumerate_pixels() {
             // A pixel at a border may fall on either side.
-            if ![250, 399, 400].contains(&x) {
-                assert_eq!(pixel.0[0], if (250..400).contains(&x) { 255 } else { 0 }, "{x} {y}");
+            if ![149, 150, 299, 300, 449, 450].contains(&x) {
+                assert_eq!(pixel.0[0], if (300..450).contains(&x) { 255 } else { 0 }, "{x} {y}");
             }
         }
     }

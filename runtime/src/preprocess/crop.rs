@@ -82,6 +82,17 @@ mod tests {
     }
 
     #[test]
+    fn any_number_of_threads_gives_the_same() {
+        let samples = (0..300 * 200 * 3u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let noise = scan(300, 200, Pixels::Rgb8(samples));
+        let crop = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| resize_and_crop(&noise, &constants(150, 140)).unwrap().0)
+        };
+        assert_eq!(crop(1), crop(5));
+    }
+
+    #[test]
     fn contradictory_scans_are_refused() {
         let wrong = scan(3, 3, Pixels::Rgb8(vec![0; 9]));
         assert_eq!(resize_and_crop(&wrong, &constants(4, 4)).unwrap_err().kind(), ErrorKind::Internal);

@@ -1,5 +1,6 @@
 //! JPEG: baseline and progressive, grey, colour and CMYK. Decoded strictly: a broken stream is an error, never a
-//! picture with grey where data were missing.
+//! picture with grey where data were missing. Grey levels are within 1 of libjpeg's; only colours whose chroma is stored
+//! at a lower resolution differ by a few levels, because it is enlarged with other roundings.
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
@@ -13,8 +14,20 @@ use crate::{Error, ErrorKind, Result};
 
 mod markers;
 
+/// One bits, byte-stuffed. No Huffman code consists of ones alone, so a decoder that needs them has lost its data.
+const ONES: [u8; 32] = {
+    let mut ones = [0; 32];
+    let mut i = 0;
+    while i < ones.len() {
+        ones[i] = 0xff;
+        i += 2;
+    }
+    ones
+};
+const EOI: [u8; 2] = [0xff, 0xd9];
+
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
-    let frame = markers::walk(bytes)?;
+    let markers::Skeleton { frame, end } = markers::walk(bytes)?;
     let (width, height) = (u32::from(frame.width), u32::from(frame.height));
     let (channels, color) = match frame.components {
         1 => (1, ColorSpace::Luma),
@@ -29,7 +42,11 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
         .set_max_width(side)
         .set_max_height(side)
         .jpeg_set_out_colorspace(color);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    // The decoder takes an early end marker for zeros without end. Between scans of a progressive file it wants the
+    // marker right away; there an early end costs detail, not rows.
+    let padding = if frame.progressive { &[] } else { &ONES[..] };
+    let bytes = [bytes.get(..end).unwrap_or_default(), padding, &EOI].concat();
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes.as_slice()), options);
     decoder.decode_headers().map_err(refused)?;
     let size = width as usize * height as usize * channels as usize;
     if decoder.dimensions() != Some((width as usize, height as usize)) || decoder.output_buffer_size() != Some(size) {

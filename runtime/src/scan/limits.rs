@@ -41,7 +41,7 @@ impl Limits {
             return Err(Error::new(ErrorKind::Limits, message).hint("raise --max-side if the file is to be trusted"));
         }
         // Saturated sizes are refused even by a limit of u64::MAX.
-        let bytes = (u64::from(width) * u64::from(height)).checked_mul(bytes_per_pixel).unwrap_or(u64::MAX);
+        let bytes = (u64::from(width) * u64::from(height)).saturating_mul(bytes_per_pixel);
         if bytes > self.max_decoded_bytes || bytes == u64::MAX {
             let message = format!(
                 "the picture is {width}×{height} pixels, {bytes} bytes when decoded; the limit is {} bytes",

@@ -83,13 +83,21 @@ fn every_truncation_is_an_error() {
 }
 
 #[test]
-fn jpeg_cut_inside_and_closed_again_does_not_turn_grey_in_silence() {
-    // Zeros where data were, as an interrupted copy leaves them.
-    let mut zeroed = JPEG.clone();
-    let from = zeroed.len() - 60;
-    let to = zeroed.len() - 2;
-    zeroed[from..to].fill(0xff);
-    assert_eq!(kind(&zeroed), ErrorKind::Malformed);
+fn jpeg_with_missing_data_does_not_turn_grey_in_silence() {
+    let (end, mut checked) = (JPEG.len() - 2, 0);
+    let start = JPEG.windows(2).position(|w| w == [0xff, 0xda]).unwrap() + 10;
+    for cut in start..end - 1 {
+        // The data stop, the end marker is there.
+        if JPEG[cut - 1] != 0xff {
+            assert_eq!(kind(&[&JPEG[..cut], b"\xff\xd9"].concat()), ErrorKind::Malformed, "{cut} of {end}");
+            checked += 1;
+        }
+        // Zeros where data were, as an interrupted copy leaves them.
+        let mut zeroed = JPEG.clone();
+        zeroed[cut..].fill(0);
+        assert_eq!(kind(&zeroed), ErrorKind::Malformed, "{cut} of {end}");
+    }
+    assert!(checked > 100);
 }
 
 #[test]

@@ -11,29 +11,39 @@ pub(super) struct Frame {
     pub width: u16,
     pub height: u16,
     pub components: u8,
+    /// Coded in several passes over the whole picture.
+    pub progressive: bool,
+}
+
+/// A complete file's skeleton.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Skeleton {
+    pub frame: Frame,
+    /// Where the end marker (EOI) stands.
+    pub end: usize,
 }
 
 /// Follows the markers up to the end of the picture (EOI); what comes after it does not matter.
-pub(super) fn walk(bytes: &[u8]) -> Result<Frame> {
+pub(super) fn walk(bytes: &[u8]) -> Result<Skeleton> {
     let mut frame = None;
     let mut scans = 0;
     // after SOI
     let mut rest = bytes.get(2..).unwrap_or_default();
-    loop {
+    let end = loop {
         let (marker, after) = next_marker(rest)?;
         rest = match marker {
-            0xd9 => break,
+            0xd9 => break bytes.len() - after.len() - 2,
             // TEM, RST and SOI stand alone
             0x01 | 0xd0..=0xd8 => after,
             _ => {
                 let (segment, after) = segment(after)?;
                 match marker {
                     // DHT, JPG and DAC share the numbers of the frame headers
-                    0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
-                        if frame.replace(parse_frame(marker, segment)?).is_some() {
-                            return Err(malformed(Format::Jpeg, "it has two frame headers"));
-                        }
+                    0xc4 | 0xc8 | 0xcc => {}
+                    0xc0..=0xcf if frame.is_some() => {
+                        return Err(malformed(Format::Jpeg, "it has two frame headers"));
                     }
+                    0xc0..=0xcf => frame = Some(parse_frame(marker, segment)?),
                     0xda => scans += 1,
                     0xf7 => return Err(unsupported("JPEG-LS".to_string())),
                     _ => {}
@@ -41,9 +51,9 @@ pub(super) fn walk(bytes: &[u8]) -> Result<Frame> {
                 after
             }
         };
-    }
+    };
     match frame {
-        Some(frame) if scans > 0 => Ok(frame),
+        Some(frame) if scans > 0 => Ok(Skeleton { frame, end }),
         _ => Err(malformed(Format::Jpeg, "it holds no picture")),
     }
 }
@@ -90,7 +100,8 @@ fn parse_frame(marker: u8, segment: &[u8]) -> Result<Frame> {
     if precision != 8 {
         return Err(unsupported(format!("{precision} bits a sample")));
     }
-    Ok(Frame { width: u16::from_be_bytes([w0, w1]), height: u16::from_be_bytes([h0, h1]), components })
+    let (width, height) = (u16::from_be_bytes([w0, w1]), u16::from_be_bytes([h0, h1]));
+    Ok(Frame { width, height, components, progressive: marker == 0xc2 })
 }
 
 #[cfg(test)]
@@ -111,8 +122,9 @@ mod tests {
         let app = [0xff, 0xe1, 0, 6, 0xff, 0xd8, 0xff, 0xd9];
         let data = [1, 0xff, 0, 2, 0xff, 0xd0, 3, 0xff, 0xff, 0xd9];
         let bytes = file(&[&app, &SOF, &SOS, &data, b"trailing"]);
-        assert_eq!(walk(&bytes).unwrap(), Frame { width: 3, height: 2, components: 1 });
         let end = bytes.len() - b"trailing".len();
+        let frame = Frame { width: 3, height: 2, components: 1, progressive: false };
+        assert_eq!(walk(&bytes).unwrap(), Skeleton { frame, end: end - 2 });
         assert!(walk(&bytes[..end]).is_ok());
         for cut in 2..end {
             assert_eq!(walk(&bytes[..cut]).unwrap_err().kind(), ErrorKind::Malformed, "{cut}");
