@@ -7,7 +7,7 @@ use tract_onnx::pb;
 /// The graph of `model` with every call of a model-local function replaced by the function's body.
 pub fn inline_functions(model: &pb::ModelProto) -> pb::ModelProto {
     let mut inlined = model.clone();
-    let functions: HashMap<&str, &pb::FunctionProto> = model.functions.iter().map(|f| (&*f.name, f)).collect();
+    let functions: HashMap<&str, &pb::FunctionProto> = model.functions.iter().map(|f| (f.name(), f)).collect();
     if let Some(graph) = &mut inlined.graph {
         let calls = std::mem::take(&mut graph.node);
         for (i, call) in calls.into_iter().enumerate() {

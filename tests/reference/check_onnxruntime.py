@@ -28,9 +28,10 @@ PRECISIONS = ("fp32", "fp16", "int8")
 # Against transformers on the random checkpoints: largest difference for fp32, lowest cosine of a token for the others.
 FP32_DIFFERENCE = 1e-4
 RANDOM_TOKEN_COSINE = {"fp16": 0.99999, "int8": 0.99}
-# Of rad-dino-edge against ONNX Runtime, from the same PNG: the two resize with the same 8-bit rule, then compute.
-EDGE_DIFFERENCE = {"fp32": 1e-3, "fp16": 1e-3}
-EDGE_TOKEN_COSINE = {"int8": 0.995}
+# Of rad-dino-edge against ONNX Runtime, from the same PNG (JPEG decoders differ by a grey level): largest difference,
+# or cosine of CLS (mean, worst picture) and of the worst token, since rounding noise flips int8 steps.
+EDGE_DIFFERENCE = {"fp32": 3e-4, "fp16": 3e-4}
+EDGE_COSINE = {"int8": (0.999, 0.998, 0.995)}
 # int8 and fp16 against fp32 of the trained checkpoint, in ONNX Runtime, on films: CLS mean and worst, patches mean.
 TRAINED_COSINE = {"fp16": (0.99999, 0.99999, 0.99999), "int8": (0.999, 0.998, 0.999)}
 
@@ -132,6 +133,15 @@ def pictures(folder, count):
     return paths
 
 
+def decoded(films, folder):
+    """The films as PNGs of the pixels that Pillow decodes."""
+    paths = [folder / f"film{i}.png" for i in range(len(films))]
+    for film, path in zip(films, paths):
+        if not path.exists():
+            Image.open(film).save(path, compress_level=1)
+    return paths
+
+
 def check_edge(table, case, precision, model, edge, scans, preprocessing):
     out = model.with_suffix(".npy")
     command = [edge, "embed", *scans, "--model", model, "--tokens", "all", "--out", out, "--quiet"]
@@ -146,8 +156,10 @@ def check_edge(table, case, precision, model, edge, scans, preprocessing):
         worst = numpy.abs(ours - theirs).max()
         table.at_most(case, precision, "rad-dino-edge: largest difference", worst, EDGE_DIFFERENCE[precision])
     else:
-        worst = cosine(ours, theirs).min()
-        table.at_least(case, precision, "rad-dino-edge: worst token cosine", worst, EDGE_TOKEN_COSINE[precision])
+        similar, (mean, worst, token) = cosine(ours, theirs), EDGE_COSINE[precision]
+        table.at_least(case, precision, "rad-dino-edge: CLS cosine, mean", similar[:, 0].mean(), mean)
+        table.at_least(case, precision, "rad-dino-edge: CLS cosine, worst", similar[:, 0].min(), worst)
+        table.at_least(case, precision, "rad-dino-edge: worst token cosine", similar.min(), token)
 
 
 def check_random(table, arguments, temporary):
@@ -250,7 +262,7 @@ def check_trained(table, arguments, temporary):
             table.at_least(name, precision, "CLS cosine, worst film", similar[:, 0].min(), worst)
             table.at_least(name, precision, "patch cosine, mean", similar[:, 1:].mean(), patches)
         if arguments.edge:
-            check_edge(table, name, precision, path, arguments.edge, films[:4], preprocessing)
+            check_edge(table, name, precision, path, arguments.edge, decoded(films, temporary), preprocessing)
 
 
 def main():

@@ -37,14 +37,16 @@ pub fn binary(name: &str) -> PathBuf {
     }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "-p", name, "--bin", name, "--message-format=json"])
+        // The whole workspace: the same features as `cargo test --workspace`, so that no dependency is built twice.
+        .args(["build", "--quiet", "--locked", "--workspace", "--bins", "--message-format=json"])
         .current_dir(root())
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let stdout = String::from_utf8_lossy(&output.stdout);
     let messages = stdout.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let path = messages.filter_map(|m| m["executable"].as_str().map(PathBuf::from)).last();
+    let executables = messages.filter_map(|m| m["executable"].as_str().map(PathBuf::from));
+    let path = executables.filter(|path| path.file_stem().is_some_and(|stem| stem == name)).last();
     let path = path.expect("cargo names the executable");
     built.push((name.into(), path.clone()));
     path
