@@ -1,0 +1,175 @@
+//! `rad-dino-train evaluate`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use rad_dino_edge::checkpoint::{Checkpoint, Probes};
+use rad_dino_edge::{Error, ErrorKind, Result};
+
+use super::options::{Common, FeatureChoice, Featured, ScanLimits, featured};
+use super::{Tally, json, print};
+use crate::data::{Dataset, Split};
+use crate::evaluate::fresh::{self, Wanted};
+use crate::evaluate::{Floor, Predictions, report, text};
+use crate::features::random::Shape;
+use crate::features::{Encoder, FeatureSource, Pixels};
+use crate::linalg::Matrix;
+use crate::probe::Columns;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SplitChoice {
+    Train,
+    Val,
+    Test,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For a person.
+    Text,
+    /// For a program: one object a line.
+    Json,
+}
+
+/// Measures heads against the truth, one source at a time, with 95 % intervals over patients.
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    /// Checkpoint folder or model file.
+    #[arg(long, value_name = "DIR|ONNX")]
+    checkpoint: PathBuf,
+    /// Films; may be given several times.
+    #[arg(long, value_name = "CSV", required = true)]
+    data: Vec<PathBuf>,
+    /// Which films are measured.
+    #[arg(long, value_enum, default_value = "test")]
+    split: SplitChoice,
+    /// Beside the model also a random encoder of the same shape and 32×32 pixels, with fresh heads for each source.
+    #[arg(long)]
+    floor: bool,
+    /// Fresh heads for each source, fitted on its own train split, instead of the checkpoint's.
+    #[arg(long)]
+    fit: bool,
+    /// What fresh heads see.
+    #[arg(long, value_enum, default_value = "cls_mean")]
+    features: FeatureChoice,
+    /// Input side in pixels of a checkpoint folder; without it the preprocessor's.
+    #[arg(long, value_name = "S")]
+    image_size: Option<usize>,
+    /// Where features are kept; without it CHECKPOINT/features, beside a model file its name with .features.
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// For a person or for a program.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    limits: ScanLimits,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Evaluate {
+    pub(super) fn run(self) -> Result<Tally> {
+        self.common.start()?;
+        let (limits, threads) = (self.limits.limits(), self.common.threads);
+        let split = match self.split {
+            SplitChoice::Train => Split::Train,
+            SplitChoice::Val => Split::Val,
+            SplitChoice::Test => Split::Test,
+        };
+        let dataset = Dataset::read(&self.data)?;
+        let folder = self.checkpoint.is_dir();
+        let encoder = match folder {
+            true => Encoder::from_checkpoint(&self.checkpoint, self.image_size, limits, threads)?,
+            false => Encoder::from_model(&self.checkpoint, limits, threads)?,
+        };
+        // Fresh heads need the films they are fitted on; the checkpoint's own need only the films measured.
+        let measured = if self.fit { dataset.clone() } else { of_split(&dataset, split) };
+        let model = self.featured(&encoder, &measured, "encoder")?;
+        let predictions = if self.fit { None } else { Some(self.own(folder, &encoder, &model.features)?) };
+        let wanted = match &predictions {
+            Some(predictions) => Wanted::like(predictions),
+            None => Wanted::all(&model.dataset),
+        };
+        let mut floors: Vec<(Floor, Featured, Columns)> = Vec::new();
+        if self.floor {
+            let random = Encoder::random_like(&encoder, &self.shape(folder, &encoder)?, limits, threads)?;
+            let columns = self.features.columns(random.dim());
+            floors.push((Floor::Random, self.featured(&random, &dataset, "random encoder")?, columns));
+            let pixels = Pixels::new(limits);
+            let columns = Columns::all(pixels.width());
+            floors.push((Floor::Pixels, self.featured(&pixels, &dataset, "pixels")?, columns));
+        }
+        let mut reports = 0;
+        for (number, source) in model.dataset.sources().into_iter().enumerate() {
+            let columns = self.features.columns(encoder.dim());
+            let fresh = match &predictions {
+                Some(_) => None,
+                None => Some(fresh::fit(&model.dataset, &model.features, &columns, number, &wanted)),
+            };
+            let Some(own) = fresh.as_ref().or(predictions.as_ref()) else { continue };
+            let Some(first) = report(&model.dataset, source, split, own, None) else { continue };
+            reports += 1;
+            self.show(&first)?;
+            for (floor, data, columns) in &floors {
+                let fitted = fresh::fit(&data.dataset, &data.features, columns, number, &wanted);
+                if let Some(report) = report(&data.dataset, source, split, &fitted, Some(*floor)) {
+                    self.show(&report)?;
+                }
+            }
+        }
+        if reports == 0 {
+            return Err(Error::new(ErrorKind::Data, format!("no film belongs to split {}", split.as_str()))
+                .hint("choose another --split"));
+        }
+        Ok(Tally { done: model.dataset.films.len(), failed: model.failed })
+    }
+
+    /// What the checkpoint's or the model file's own heads say.
+    fn own(&self, folder: bool, encoder: &Encoder, features: &Matrix) -> Result<Predictions> {
+        let predictions = if folder {
+            Probes::read(&self.checkpoint, encoder.dim())?.map(|probes| Predictions::of_probes(&probes, features))
+        } else {
+            Some(Predictions::of_model(encoder, features))
+        };
+        predictions.filter(|p| !p.is_empty()).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("{}: there are no heads to evaluate", self.checkpoint.display()))
+                .hint("run rad-dino-train probe first, or fit fresh heads with --fit")
+        })
+    }
+
+    fn shape(&self, folder: bool, encoder: &Encoder) -> Result<Shape> {
+        if folder {
+            return Ok(Shape::of_config(Checkpoint::open(&self.checkpoint)?.config()));
+        }
+        let manifest = encoder.engine().manifest().ok_or_else(|| {
+            Error::new(ErrorKind::Model, format!("{}: there is no manifest", self.checkpoint.display()))
+        })?;
+        Ok(Shape::of_architecture(&manifest.architecture))
+    }
+
+    fn featured(&self, source: &dyn FeatureSource, dataset: &Dataset, label: &str) -> Result<Featured> {
+        featured(source, dataset, &self.cache(), label, self.common.quiet)
+    }
+
+    fn cache(&self) -> PathBuf {
+        let beside = || match self.checkpoint.is_dir() {
+            true => self.checkpoint.join("features"),
+            false => Path::new(&self.checkpoint).with_extension("features"),
+        };
+        self.cache.clone().unwrap_or_else(beside)
+    }
+
+    fn show(&self, report: &crate::evaluate::Report) -> Result<()> {
+        match self.format {
+            Format::Json => print(&json(report)?),
+            Format::Text => print(&text::table(report)),
+        }
+    }
+}
+
+/// The films of one split; what labels a source uses stays known.
+fn of_split(dataset: &Dataset, split: Split) -> Dataset {
+    let mut dataset = dataset.clone();
+    dataset.retain(|film| film.row.split() == split);
+    dataset
+}

@@ -1,0 +1,135 @@
+//! The command line: one file a subcommand.
+
+mod evaluate;
+mod manifest;
+mod options;
+mod phantom;
+mod probe;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use rad_dino_edge::{Error, ErrorKind, Result};
+
+/// Trains and measures what rad-dino-edge runs. Research software, not a medical device.
+#[derive(Debug, Parser)]
+#[command(name = "rad-dino-train", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Makes a manifest.csv of a folder of PNG and JPEG files.
+    Manifest(manifest::Manifest),
+    /// Makes synthetic radiographs with labels, masks, attributes and reports.
+    Phantom(phantom::Phantom),
+    /// Fits heads on an encoder's frozen features.
+    Probe(probe::Probe),
+    /// Measures heads against the truth, one source at a time.
+    Evaluate(evaluate::Evaluate),
+}
+
+/// How a command over many films ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    done: usize,
+    failed: usize,
+}
+
+impl Tally {
+    fn code(self) -> u8 {
+        match (self.done, self.failed) {
+            (_, 0) => 0,
+            (0, _) => 4,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs the program on the process's arguments. Exit codes: 0 all fine, 1 some films failed, 2 usage, 3 model or
+/// checkpoint refused, 4 all films or the manifest refused, 5 internal.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help and version to stdout, errors to stderr; a closed pipe is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let result = match cli.command {
+        Command::Manifest(command) => command.run(),
+        Command::Phantom(command) => command.run(),
+        Command::Probe(command) => command.run(),
+        Command::Evaluate(command) => command.run(),
+    };
+    match result {
+        Ok(tally) => ExitCode::from(tally.code()),
+        Err(error) => {
+            eprintln!("error: {}", error.message());
+            if let Some(hint) = error.remedy() {
+                eprintln!("\nhint: {hint}");
+            }
+            ExitCode::from(code(error.kind()))
+        }
+    }
+}
+
+/// The exit code of an error that ends the whole command.
+fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Usage | ErrorKind::Io => 2,
+        ErrorKind::Model | ErrorKind::Checkpoint => 3,
+        ErrorKind::Internal => 5,
+        _ => 4,
+    }
+}
+
+/// Prints a line of data; a closed pipe ends the program quietly.
+fn print(line: &str) -> Result<()> {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) => Err(Error::new(ErrorKind::Io, format!("stdout: {e}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// A value as one line of JSON.
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::new(ErrorKind::Internal, "JSON").source(e))
+}
+
+/// Names films that failed, on stderr.
+fn complain<'a>(failed: impl IntoIterator<Item = (&'a std::path::Path, &'a Error)>) {
+    for (path, error) in failed {
+        let shown = path.display().to_string();
+        match error.message().starts_with(&shown) {
+            true => eprintln!("skipped: {error}"),
+            false => eprintln!("skipped: {shown}: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exit_codes_are_the_contract() {
+        let code_of = |done, failed| Tally { done, failed }.code();
+        assert_eq!((code_of(3, 0), code_of(2, 1), code_of(0, 3)), (0, 1, 4));
+        let codes = [ErrorKind::Usage, ErrorKind::Checkpoint, ErrorKind::Data, ErrorKind::Internal].map(code);
+        assert_eq!(codes, [2, 3, 4, 5]);
+    }
+}

@@ -1,0 +1,185 @@
+//! `rad-dino-train probe`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use rad_dino_edge::checkpoint::Probes;
+use rad_dino_edge::model::manifest::{Metric, OutOfDistribution, TrainingData};
+use rad_dino_edge::{Error, ErrorKind, Result};
+
+use super::options::{Common, FeatureChoice, Featured, ScanLimits, featured};
+use super::{Tally, json, print};
+use crate::data::{Dataset, Split};
+use crate::evaluate::{Predictions, report, scores, text};
+use crate::features::Encoder;
+use crate::linalg::Matrix;
+use crate::probe::{Task, folder, ood};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TaskChoice {
+    /// Multi-label findings.
+    Findings,
+    /// Sex.
+    Sex,
+    /// Age in years.
+    Age,
+    /// Projection, AP or PA.
+    View,
+    /// Every task the data can teach.
+    All,
+}
+
+impl TaskChoice {
+    fn tasks(self) -> Vec<Task> {
+        match self {
+            TaskChoice::Findings => vec![Task::Findings],
+            TaskChoice::Sex => vec![Task::Sex],
+            TaskChoice::Age => vec![Task::Age],
+            TaskChoice::View => vec![Task::View],
+            TaskChoice::All => Task::ALL.to_vec(),
+        }
+    }
+}
+
+/// Fits heads on an encoder's frozen features: weights on the train split; strength, calibration and thresholds on val.
+/// Prints the metrics on val, one JSON object a source.
+#[derive(Debug, Args)]
+pub struct Probe {
+    /// Checkpoint folder of the encoder.
+    #[arg(long, value_name = "DIR")]
+    encoder: PathBuf,
+    /// Films; may be given several times.
+    #[arg(long, value_name = "CSV", required = true)]
+    data: Vec<PathBuf>,
+    /// What to learn.
+    #[arg(long, value_enum)]
+    task: TaskChoice,
+    /// Of findings only this label; may be given several times. Without it every label the films can teach.
+    #[arg(long = "label", value_name = "LABEL")]
+    labels: Vec<String>,
+    /// Checkpoint folder to write: the encoder is copied there unless it is there, the head is added.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// What heads see.
+    #[arg(long, value_enum, default_value = "cls_mean")]
+    features: FeatureChoice,
+    /// Input side in pixels; without it the preprocessor's.
+    #[arg(long, value_name = "S")]
+    image_size: Option<usize>,
+    /// Where features are kept; without it OUT/features.
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Further films that count as chest films for the out-of-distribution warning, without teaching a head.
+    #[arg(long, value_name = "CSV")]
+    in_distribution: Vec<PathBuf>,
+    /// Licence of encoder and heads together, kept in probes.json.
+    #[arg(long, value_name = "TEXT")]
+    licence: Option<String>,
+    #[command(flatten)]
+    limits: ScanLimits,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Probe {
+    pub(super) fn run(self) -> Result<Tally> {
+        self.common.start()?;
+        let quiet = self.common.quiet;
+        let dataset = Dataset::read(&self.data)?;
+        folder::prepare(&self.encoder, &self.out, self.image_size)?;
+        let encoder = Encoder::from_checkpoint(&self.out, None, self.limits.limits(), self.common.threads)?;
+        let dim = encoder.dim();
+        let cache = self.cache.clone().unwrap_or_else(|| self.out.join("features"));
+        let Featured { dataset, features, failed } = featured(&encoder, &dataset, &cache, "features", quiet)?;
+        let mut probes = Probes::read(&self.out, dim)?.unwrap_or_default();
+        "rad-dino-edge/probes/1".clone_into(&mut probes.config.schema);
+        let columns = self.features.columns(dim);
+        let mut learnt = Vec::new();
+        for task in self.task.tasks() {
+            let mut notes = Vec::new();
+            if task.fit(&dataset, &features, &columns, &self.labels, &mut probes, &mut notes).is_some() {
+                learnt.push(task);
+            }
+            notes.iter().for_each(|note| self.common.note(note));
+        }
+        if learnt.is_empty() {
+            return Err(Error::new(ErrorKind::Data, "these films cannot teach the task")
+                .hint("a head needs 50 training films of each class; see the notes above, without --quiet"));
+        }
+        if probes.config.out_of_distribution.is_none() || learnt.contains(&Task::Findings) {
+            probes.config.out_of_distribution = self.in_distribution(&encoder, &dataset, &features, &cache)?;
+        }
+        training_data(&mut probes.config.training_data, &dataset);
+        if let Some(licence) = self.licence {
+            probes.config.licence = licence;
+        }
+        let predictions = Predictions::of_probes(&probes, &features);
+        probes.config.metrics = test_metrics(&dataset, &predictions);
+        probes.write(&self.out, dim)?;
+        for source in dataset.sources() {
+            if let Some(report) = report(&dataset, source, Split::Val, &predictions, None) {
+                self.common.note(&text::table(&report));
+                print(&json(&report)?)?;
+            }
+        }
+        Ok(Tally { done: dataset.films.len(), failed })
+    }
+}
+
+impl Probe {
+    /// The out-of-distribution model of all films, those of `--in-distribution` too.
+    fn in_distribution(
+        &self,
+        encoder: &Encoder,
+        dataset: &Dataset,
+        features: &Matrix,
+        cache: &Path,
+    ) -> Result<Option<OutOfDistribution>> {
+        if self.in_distribution.is_empty() {
+            return Ok(ood::fit(dataset, features, encoder.dim()));
+        }
+        let further = Dataset::read(&self.in_distribution)?;
+        let further = featured(encoder, &further, cache, "further films", self.common.quiet)?;
+        let mut dataset = dataset.clone();
+        dataset.append(further.dataset);
+        let mut features = features.clone();
+        features.rows += further.features.rows;
+        features.values.extend(further.features.values);
+        Ok(ood::fit(&dataset, &features, encoder.dim()))
+    }
+}
+
+/// Adds the sources of `dataset`, or raises their count of films.
+fn training_data(known: &mut Vec<TrainingData>, dataset: &Dataset) {
+    for source in dataset.sources() {
+        let rows = dataset.of_split(Split::Train).into_iter().map(|i| &dataset.films[i].row);
+        let own: Vec<_> = rows.filter(|row| row.source == source).collect();
+        if own.is_empty() {
+            continue;
+        }
+        let licences: BTreeSet<&str> = own.iter().map(|row| row.licence.as_str()).filter(|l| !l.is_empty()).collect();
+        let licence = licences.into_iter().collect::<Vec<_>>().join("; ");
+        match known.iter_mut().find(|k| k.source == source) {
+            Some(entry) => {
+                entry.films = entry.films.max(own.len());
+                entry.licence = licence;
+            }
+            None => known.push(TrainingData { source: source.to_owned(), licence, films: own.len() }),
+        }
+    }
+}
+
+/// What the card says: ranking and error metrics of every source's test split.
+fn test_metrics(dataset: &Dataset, predictions: &Predictions) -> Vec<Metric> {
+    let mut metrics = Vec::new();
+    for source in dataset.sources() {
+        let test = dataset.of_split(Split::Test);
+        let rows: Vec<usize> = test.into_iter().filter(|&i| dataset.films[i].row.source == source).collect();
+        for mut metric in scores::scores(dataset, source, &rows, predictions, scores::Detail::Full) {
+            source.clone_into(&mut metric.source);
+            metrics.push(metric);
+        }
+    }
+    metrics
+}

@@ -1,0 +1,10 @@
+//! Heads against the truth, one source at a time.
+
+pub mod fresh;
+pub mod predictions;
+pub mod report;
+pub mod scores;
+pub mod text;
+
+pub use predictions::Predictions;
+pub use report::{Floor, Report, report};
