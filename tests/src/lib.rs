@@ -46,7 +46,8 @@ pub fn binary(name: &str) -> PathBuf {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let messages = stdout.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let executables = messages.filter_map(|m| m["executable"].as_str().map(PathBuf::from));
-    let path = executables.filter(|path| path.file_stem().is_some_and(|stem| stem == name)).last();
+    let mut executables = executables.filter(|path| path.file_stem().is_some_and(|stem| stem == name));
+    let path = executables.next();
     let path = path.expect("cargo names the executable");
     built.push((name.into(), path.clone()));
     path

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
-use rad_dino_edge::checkpoint::write_atomic;
+use rad_dino_edge::output::write::atomic;
 use rad_dino_edge::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
@@ -44,7 +44,7 @@ pub(crate) fn write(path: &Path, builder: &Builder, metadata: &[(&str, &str)]) -
         return Err(Error::new(ErrorKind::Usage, message).hint("convert with --precision fp16 or int8"));
     }
     let mut hash = Sha256::new();
-    write_atomic(path, |file| {
+    atomic(path, |file| {
         let mut put = |bytes: &[u8]| {
             hash.update(bytes);
             file.write_all(bytes)

@@ -1,6 +1,5 @@
 //! Hugging Face checkpoint folders (`Dinov2Model`, `Dinov2WithRegistersModel`), in and out.
 
-mod atomic;
 mod config;
 mod dtype;
 mod folder;
@@ -16,7 +15,6 @@ mod write;
 use std::io::Read;
 use std::path::Path;
 
-pub use atomic::write_atomic;
 pub use config::Config;
 pub use dtype::DType;
 pub use folder::Checkpoint;

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::tensors::{Reader, Tensors};
 use super::write::{Stored, write_safetensors};
-use super::{DType, ProbeHead, Probes, ProbesConfig, read_text, write_atomic};
+use super::{DType, ProbeHead, Probes, ProbesConfig, read_text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::manifest::Heads;
+use crate::output::write;
 
 /// The value of `schema` in `probes.json`.
 pub(super) const SCHEMA: &str = "rad-dino-edge/probes/1";
@@ -60,7 +61,7 @@ impl Probes {
         write_safetensors(&dir.join(WEIGHTS), &tensors, DType::F32)?;
         let text = serde_json::to_string_pretty(&self.config)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("{CONFIG}: {e}")).source(e))?;
-        write_atomic(&dir.join(CONFIG), |w| writeln!(w, "{text}"))
+        write::atomic(&dir.join(CONFIG), |w| writeln!(w, "{text}"))
     }
 
     /// Checks labels against weights, and every length against an encoder of width `dim`.
@@ -193,7 +194,8 @@ mod tests {
 
     #[test]
     fn labels_and_weights_must_fit_each_other() {
-        let broken: [(&str, fn(&mut Probes)); 8] = [
+        type Change = fn(&mut Probes);
+        let broken: [(&str, Change); 8] = [
             ("schema", |p| p.config.schema = "other".to_owned()),
             ("sex has weights but no entry", |p| p.config.heads.sex = None),
             ("view has no weights", |p| p.config.heads.view = vec!["PA".to_owned()]),

@@ -229,7 +229,8 @@ pub(super) mod tests {
     #[test]
     fn every_wrong_length_is_named() {
         assert!(random(1).check().is_ok());
-        let broken: [(&str, fn(&mut EncoderWeights)); 7] = [
+        type Change = fn(&mut EncoderWeights);
+        let broken: [(&str, Change); 7] = [
             ("embeddings.cls_token", |w| w.cls_token.truncate(11)),
             ("embeddings.register_tokens", |w| w.config.num_register_tokens = 3),
             ("embeddings.position_embeddings", |w| w.config.image_size = 10),

@@ -8,8 +8,9 @@ use std::path::Path;
 use safetensors::tensor::TensorView;
 
 use super::names::{Layout, Part};
-use super::{BlockWeights, DType, EncoderWeights, FeedForward, write_atomic};
+use super::{BlockWeights, DType, EncoderWeights, FeedForward};
 use crate::error::{Error, ErrorKind, Result};
+use crate::output::write;
 use crate::preprocess::Preprocessing;
 
 impl EncoderWeights {
@@ -20,9 +21,9 @@ impl EncoderWeights {
         let tensors: Vec<Stored> = self.tensors();
         write_safetensors(&dir.join("model.safetensors"), &tensors, dtype)?;
         let preprocessor = preprocessing.to_json();
-        write_atomic(&dir.join("preprocessor_config.json"), |w| w.write_all(preprocessor.as_bytes()))?;
+        write::atomic(&dir.join("preprocessor_config.json"), |w| w.write_all(preprocessor.as_bytes()))?;
         let config = self.config.to_json(dtype);
-        write_atomic(&dir.join("config.json"), |w| w.write_all(config.as_bytes()))
+        write::atomic(&dir.join("config.json"), |w| w.write_all(config.as_bytes()))
     }
 
     fn tensors(&self) -> Vec<Stored<'_>> {
@@ -124,7 +125,7 @@ pub(super) fn write_safetensors(path: &Path, tensors: &[Stored<'_>], dtype: DTyp
     // older transformers refuse a file without this
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| internal(path, e))?;
-    write_atomic(path, |w| w.write_all(&bytes))
+    write::atomic(path, |w| w.write_all(&bytes))
 }
 
 fn internal(path: &Path, error: safetensors::SafeTensorError) -> Error {

@@ -68,8 +68,11 @@ impl Embed {
         let loaded = model::load(&self.model, &self.common, given.as_ref().map(|p| p.crop_size))?;
         let engine = &loaded.engine;
         let preprocessing = given.or_else(|| engine.preprocessing().cloned()).ok_or_else(|| {
-            Error::new(ErrorKind::Model, format!("{}: the file has no manifest, so its preprocessing is unknown", loaded.name))
-                .hint("give the model's preprocessor_config.json with --preprocessor")
+            Error::new(
+                ErrorKind::Model,
+                format!("{}: the file has no manifest, so its preprocessing is unknown", loaded.name),
+            )
+            .hint("give the model's preprocessor_config.json with --preprocessor")
         })?;
         if preprocessing.crop_size != engine.shape().image_size {
             let message = format!(
@@ -164,7 +167,10 @@ fn read_preprocessor(path: &Path) -> Result<Preprocessing> {
     const LIMIT: u64 = 1 << 20;
     let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
     if length > LIMIT {
-        return Err(Error::new(ErrorKind::Usage, format!("{}: too long for a preprocessor_config.json", path.display())));
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!("{}: too long for a preprocessor_config.json", path.display()),
+        ));
     }
     let json = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
     Preprocessing::from_json(&json).map_err(|e| e.at(path.display()))

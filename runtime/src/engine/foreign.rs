@@ -4,8 +4,8 @@ use prost::Message;
 use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use tract_onnx::prelude::*;
 
-use super::outputs::{NamedTensor, Outputs};
 use super::Shape;
+use super::outputs::{NamedTensor, Outputs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::onnx::OnnxFile;
 
@@ -47,8 +47,13 @@ impl Foreign {
         };
         let grid = (tokens.saturating_sub(1)).isqrt();
         let patches = grid * grid;
-        foreign.shape =
-            Shape { image_size: side, patch_size: side / grid.max(1), embed_dim: width, prefix_tokens: tokens - patches, patches };
+        foreign.shape = Shape {
+            image_size: side,
+            patch_size: side / grid.max(1),
+            embed_dim: width,
+            prefix_tokens: tokens - patches,
+            patches,
+        };
         Ok(foreign)
     }
 

@@ -135,7 +135,7 @@ fn block(file: &OnnxFile<'_>, node: &Node<'_>, width: usize, last: bool) -> Resu
     let function = BLOCK_FUNCTIONS.into_iter().find(|name| *name == node.op_type).unwrap_or(BLOCK_FUNCTIONS[0]);
     let reader = Reader { file, node };
     let heads = node.size("num_heads")?;
-    if width % heads != 0 {
+    if !width.is_multiple_of(heads) {
         return Err(refused(format!("node `{}`: {heads} heads do not divide the width {width}", node.name)));
     }
     let activation = match node.string("activation") {
@@ -150,7 +150,7 @@ fn block(file: &OnnxFile<'_>, node: &Node<'_>, width: usize, last: bool) -> Resu
     let norm2 = reader.norm(at, width)?;
     at += 2;
     let hidden = reader.outputs(at, width)?;
-    if activation == Activation::SwiGlu && hidden % 2 != 0 {
+    if activation == Activation::SwiGlu && !hidden.is_multiple_of(2) {
         return Err(refused(format!("node `{}`: an odd width {hidden} cannot be halved", node.name)));
     }
     let fc1 = reader.linear(&mut at, width, hidden)?;

@@ -83,10 +83,7 @@ fn scaled(k: usize, n: usize, weight: &[f32], bias: &[f32], lambda: &[f32]) -> P
 }
 
 fn heads(probes: &Probes, width: usize, prefix_tokens: usize) -> Heads {
-    let heads = HEADS
-        .iter()
-        .filter_map(|name| probes.heads.get(*name).map(|head| packed(name, head, width)))
-        .collect();
+    let heads = HEADS.iter().filter_map(|name| probes.heads.get(*name).map(|head| packed(name, head, width))).collect();
     Heads { heads, prefix_tokens, width }
 }
 

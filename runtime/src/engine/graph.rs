@@ -61,8 +61,7 @@ fn value(name: &str, dims: &[Option<i64>]) -> pb::ValueInfoProto {
         ..Default::default()
     };
     let shape = (!dims.is_empty()).then(|| pb::TensorShapeProto { dim: dims.iter().map(dim).collect() });
-    let tensor =
-        pb::type_proto::Tensor { elem_type: pb::tensor_proto::DataType::Float as i32, shape };
+    let tensor = pb::type_proto::Tensor { elem_type: pb::tensor_proto::DataType::Float as i32, shape };
     pb::ValueInfoProto {
         name: name.into(),
         r#type: Some(pb::TypeProto { value: Some(pb::type_proto::Value::TensorType(tensor)), ..Default::default() }),

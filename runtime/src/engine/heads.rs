@@ -93,7 +93,15 @@ impl Head {
             inputs.extend(h.iter().map(|x| if *x > 0.0 { *x } else { 0.0 }));
         }
         let mut out = vec![0.0; self.readout.n()];
-        context.kernels.linear_f32(1, &inputs, inputs.len(), &self.readout, &mut out, self.readout.n(), Epilogue::Store);
+        context.kernels.linear_f32(
+            1,
+            &inputs,
+            inputs.len(),
+            &self.readout,
+            &mut out,
+            self.readout.n(),
+            Epilogue::Store,
+        );
         out
     }
 }

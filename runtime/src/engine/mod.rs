@@ -253,7 +253,10 @@ fn manifest(json: &str) -> Result<Manifest> {
     let manifest: Manifest =
         serde_json::from_str(json).map_err(|e| refused(format!("its manifest cannot be read: {e}")))?;
     if manifest.schema != MANIFEST_SCHEMA {
-        return Err(refused(format!("its manifest has schema `{}`, this build reads {MANIFEST_SCHEMA}", manifest.schema)));
+        return Err(refused(format!(
+            "its manifest has schema `{}`, this build reads {MANIFEST_SCHEMA}",
+            manifest.schema
+        )));
     }
     Ok(manifest)
 }
@@ -262,7 +265,9 @@ fn pool(threads: usize) -> Result<(rayon::ThreadPool, usize)> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { cores } else { threads };
     if threads > 1024 {
-        return Err(Error::new(ErrorKind::Usage, format!("{threads} threads are too many")).hint("use --threads ≤ 1024"));
+        return Err(
+            Error::new(ErrorKind::Usage, format!("{threads} threads are too many")).hint("use --threads ≤ 1024")
+        );
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     Ok((pool.map_err(|e| Error::new(ErrorKind::Internal, "no threads can be started").source(e))?, threads))

@@ -74,10 +74,7 @@ pub fn parse(model: &tract_onnx::pb::ModelProto, network: Arc<Network>) -> Tract
     parsed
 }
 
-fn build(
-    _: &tract_onnx::model::ParsingContext,
-    node: &NodeProto,
-) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+fn build(_: &tract_onnx::model::ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let network = PARSED.with_borrow(Clone::clone).context("no network is being parsed")?;
     let (name, role) = match &*node.op_type {
         "PatchEmbed" => ("PatchEmbed", Role::PatchEmbed),
@@ -124,7 +121,6 @@ impl Fused {
                 for (pixels, tokens) in pixels.chunks_exact(3 * size * size).zip(tokens.chunks_exact_mut(per_image)) {
                     parts.patch_embed.forward(context, pixels, tokens);
                 }
-                drop(view);
                 Ok(tvec![out.into_tvalue()])
             }
             Role::Block(index) => {
@@ -135,7 +131,6 @@ impl Fused {
                 for (image, tokens) in tokens.chunks_exact_mut(per_image).enumerate() {
                     parts.blocks[index].1.forward(context, image, tokens);
                 }
-                drop(view);
                 Ok(tvec![x.into_tvalue()])
             }
             Role::FinalNorm => {
@@ -143,7 +138,6 @@ impl Fused {
                 let mut out = Tensor::zero::<f32>(input.shape())?;
                 let mut view = out.try_as_plain_ram_mut()?;
                 parts.final_norm.apply(&*context.kernels, x.as_slice::<f32>()?, view.as_slice_mut::<f32>()?);
-                drop(view);
                 Ok(tvec![out.into_tvalue()])
             }
             Role::Heads => {
@@ -219,6 +213,6 @@ impl TypedOp for Fused {
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let n = &inputs[0].shape[0];
-        Ok(self.output_shapes(n).into_iter().map(|shape| f32::fact(shape)).collect())
+        Ok(self.output_shapes(n).into_iter().map(f32::fact).collect())
     }
 }

@@ -173,9 +173,7 @@ impl Tensor<'_> {
     pub fn to_f32(&self) -> Result<Vec<f32>> {
         match self.data_type {
             FLOAT => Ok(self.raw.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
-            FLOAT16 => {
-                Ok(self.raw.as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect())
-            }
+            FLOAT16 => Ok(self.raw.as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect()),
             other => Err(refused(format!("tensor `{}` has element type {other}, expected f32 or f16", self.name))),
         }
     }

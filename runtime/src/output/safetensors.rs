@@ -6,7 +6,7 @@ pub fn header(name: &str, shape: &[usize]) -> Vec<u8> {
     let entry = serde_json::json!({ name: { "dtype": "F32", "shape": shape, "data_offsets": [0, bytes] } });
     let mut json = entry.to_string();
     // The format asks for 8-byte alignment of the data.
-    while json.len() % 8 != 0 {
+    while !json.len().is_multiple_of(8) {
         json.push(' ');
     }
     [&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat()

@@ -64,11 +64,13 @@ pub fn findings(heads: &Heads, logits: &[f32]) -> Vec<FindingResult> {
 
 /// Attributes of one scan from `sex_logits` [1], `age_years` [1] and `view_logits` [V].
 pub fn attributes(heads: &Heads, sex: Option<&[f32]>, age: Option<&[f32]>, view: Option<&[f32]>) -> Attributes {
-    let sex = heads.sex.zip(sex.and_then(<[f32]>::first)).map(|(calibration, logit)| Sex {
-        female: rounded(calibration.probability(f64::from(*logit))),
-    });
+    let sex = heads
+        .sex
+        .zip(sex.and_then(<[f32]>::first))
+        .map(|(calibration, logit)| Sex { female: rounded(calibration.probability(f64::from(*logit))) });
     // Ages outside a human life are the linear head's extrapolation, not an estimate.
-    let age_years = age.and_then(<[f32]>::first).filter(|_| heads.age).map(|age| rounded(f64::from(*age).clamp(0.0, 110.0)));
+    let age_years =
+        age.and_then(<[f32]>::first).filter(|_| heads.age).map(|age| rounded(f64::from(*age).clamp(0.0, 110.0)));
     let view = view.filter(|_| !heads.view.is_empty()).and_then(|logits| {
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f64 = logits.iter().map(|l| f64::from(l - largest).exp()).sum();
