@@ -1,10 +1,13 @@
-//! Bytes to pixels: PNG and JPEG, recognised by content, within limits, with one meaning of "the same pixels".
+//! Bytes to pixels: PNG, JPEG and (feature `dicom`) DICOM, recognised by content, within limits, with one meaning of "the same pixels".
 //!
 //! 8-bit files give what Pillow's `convert("RGB")` gives: alpha is dropped and not blended, a palette becomes its
-//! colours, EXIF orientation is ignored. 16-bit PNG are stretched linearly from their own minimum and maximum.
+//! colours, EXIF orientation is ignored. 16-bit PNG are stretched linearly from their own minimum and maximum, DICOM
+//! of any depth likewise, after the Modality LUT and without padding, MONOCHROME1 inverted last.
 
 mod collect;
 mod depth;
+#[cfg(feature = "dicom")]
+mod dicom;
 mod jpeg;
 mod limits;
 mod pixels;
@@ -42,6 +45,9 @@ pub enum Format {
     Png,
     /// JPEG, baseline or progressive.
     Jpeg,
+    /// DICOM, one grey frame.
+    #[cfg(feature = "dicom")]
+    Dicom,
 }
 
 impl Format {
@@ -50,6 +56,8 @@ impl Format {
         match self {
             Format::Png => "png",
             Format::Jpeg => "jpeg",
+            #[cfg(feature = "dicom")]
+            Format::Dicom => "dicom",
         }
     }
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+#[cfg(feature = "dicom")]
+use super::dicom;
 use super::{Format, Limits, Pixels, Scan, jpeg, png, sniff::sniff};
 use crate::{Error, ErrorKind, Result};
 
@@ -20,7 +22,7 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Scan> {
     decode(&bytes, limits).map_err(|e| e.at(path.display()))
 }
 
-/// Decodes the bytes of a PNG or JPEG file.
+/// Decodes the bytes of a PNG, JPEG or (feature `dicom`) DICOM file.
 ///
 /// # Errors
 /// `Limits` before anything large is allocated, `UnsupportedFormat` for other formats, `Malformed` for broken or
@@ -32,6 +34,8 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Scan> {
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
         Format::Png => png::decode(bytes, limits),
         Format::Jpeg => jpeg::decode(bytes, limits),
+        #[cfg(feature = "dicom")]
+        Format::Dicom => dicom::decode(bytes, limits),
     }));
     let decoded = decoded.unwrap_or_else(|_| Err(malformed(format, "the decoder gave up")))?;
     let Decoded { width, height, pixels } = decoded;
@@ -75,7 +79,7 @@ fn check_regular(path: &Path, meta: &fs::Metadata, limits: &Limits) -> Result<()
     if !meta.is_file() {
         let what = if meta.is_dir() { "a folder" } else { "a device, pipe or socket" };
         return Err(Error::new(ErrorKind::Io, format!("{}: is {what}, not a file", path.display()))
-            .hint("name a PNG or JPEG file"));
+            .hint("name a file with a picture"));
     }
     limits.check_file(meta.len()).map_err(|e| e.at(path.display()))
 }

@@ -5,7 +5,14 @@ use crate::{Error, ErrorKind, Result};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG: &[u8] = b"\xff\xd8\xff";
-const REMEDY: &str = "this build reads PNG and JPEG: export the picture as one of these";
+const DICOM: &[u8] = b"DICM";
+/// Where DICOM's magic stands, behind a preamble that may hold anything.
+const DICOM_AT: usize = 128;
+const REMEDY: &str = if cfg!(feature = "dicom") {
+    "this build reads PNG, JPEG and DICOM: export the picture as one of these"
+} else {
+    "this build reads PNG and JPEG: export the picture as one of these"
+};
 
 pub(super) fn sniff(bytes: &[u8]) -> Result<Format> {
     if bytes.is_empty() {
@@ -16,6 +23,10 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<Format> {
     }
     if bytes.starts_with(JPEG) {
         return Ok(Format::Jpeg);
+    }
+    #[cfg(feature = "dicom")]
+    if bytes.get(DICOM_AT..).is_some_and(|rest| rest.starts_with(DICOM)) {
+        return Ok(Format::Dicom);
     }
     if bytes.len() < PNG.len() && (PNG.starts_with(bytes) || JPEG.starts_with(bytes)) {
         return Err(Error::new(ErrorKind::Malformed, "the file is truncated").hint("copy the file again"));
@@ -28,7 +39,7 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<Format> {
 fn name(bytes: &[u8]) -> Option<&'static str> {
     let at = |offset: usize, magic: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic));
     let known: [(usize, &[u8], &str); 16] = [
-        (128, b"DICM", "a DICOM file"),
+        (DICOM_AT, DICOM, "a DICOM file"),
         (0, b"GIF8", "a GIF picture"),
         (0, b"II*\0", "a TIFF picture"),
         (0, b"MM\0*", "a TIFF picture"),
@@ -71,10 +82,7 @@ mod tests {
 
     #[test]
     fn others_are_named() {
-        let mut dicom = vec![0; 128];
-        dicom.extend_from_slice(b"DICM");
-        let cases: [(&[u8], &str); 7] = [
-            (&dicom, "DICOM"),
+        let cases: [(&[u8], &str); 6] = [
             (b"GIF89a......", "GIF"),
             (b"II*\0....", "TIFF"),
             (b"BM......", "BMP"),
@@ -87,6 +95,15 @@ mod tests {
             assert_eq!(kind, ErrorKind::UnsupportedFormat);
             assert!(message.contains(word), "{message}");
         }
+    }
+
+    #[test]
+    fn dicom_is_read_or_named() {
+        let dicom = [&[0; DICOM_AT][..], DICOM].concat();
+        #[cfg(feature = "dicom")]
+        assert_eq!(sniff(&dicom).unwrap(), Format::Dicom);
+        #[cfg(not(feature = "dicom"))]
+        assert!(refused(&dicom).1.contains("DICOM"));
     }
 
     #[test]

@@ -1,0 +1,49 @@
+//! JPEG 2000, reversible and irreversible, through openjp2.
+
+use jpeg2k::{DecodeParameters, Image};
+
+use super::attributes::Attributes;
+use super::decode::other_size;
+use super::{malformed, unsupported};
+use crate::Result;
+
+/// Start of codestream, then the size segment (SIZ), which must come first (ISO 15444-1, A.4 and A.5).
+const START: &[u8] = b"\xff\x4f\xff\x51";
+
+/// Samples, row-major.
+pub(super) fn decode(frame: &[u8], attributes: &Attributes) -> Result<Vec<u16>> {
+    // Checked here, because the decoder allocates what the stream says.
+    let size = Size::of(frame).ok_or_else(|| malformed("its JPEG 2000 stream has no size segment"))?;
+    if size.components != 1 {
+        return Err(unsupported(format_args!("its JPEG 2000 stream has {} components a pixel", size.components)));
+    }
+    if (size.width, size.height) != (attributes.columns.into(), attributes.rows.into()) {
+        return Err(other_size());
+    }
+    let image = Image::from_bytes_with(frame, DecodeParameters::new().strict(true))
+        .map_err(|e| malformed("its JPEG 2000 stream is damaged or truncated").source(e))?;
+    let [component] = image.components() else { return Err(other_size()) };
+    if component.precision() > 16 || (component.width(), component.height()) != (size.width, size.height) {
+        return Err(other_size());
+    }
+    // Two's complement for signed components.
+    Ok(component.data().iter().map(|&sample| sample as u16).collect())
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Size {
+    width: u32,
+    height: u32,
+    components: u16,
+}
+
+impl Size {
+    /// From a bare codestream, as the standard has it; in a JP2 file it is not looked for.
+    fn of(frame: &[u8]) -> Option<Size> {
+        let segment = frame.strip_prefix(START)?.get(4..)?;
+        let field = |at: usize| Some(u32::from_be_bytes(*segment.get(4 * at..)?.first_chunk()?));
+        let components = u16::from_be_bytes(*segment.get(32..)?.first_chunk()?);
+        let (width, height) = (field(0)?.checked_sub(field(2)?)?, field(1)?.checked_sub(field(3)?)?);
+        Some(Size { width, height, components })
+    }
+}

@@ -1,0 +1,54 @@
+//! DICOM: one grey picture a file, from its stored values to 8 bits.
+//!
+//! Stored values go through the Modality LUT, then linearly from their own minimum and maximum, padding excluded, to
+//! 0..255; MONOCHROME1 is inverted last. 8-bit files follow the same rule. The VOI LUT and windows are ignored, as in
+//! RAD-DINO's own preprocessing. Only sizes, transfer syntaxes and words of our own appear in messages.
+
+use super::read::Decoded;
+use super::{Format, Limits, Pixels};
+use crate::{Error, ErrorKind, Result};
+
+mod attributes;
+mod decode;
+mod jpeg2000;
+mod jpegls;
+mod lossless;
+mod lut;
+mod rle;
+mod stretch;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use attributes::Attributes;
+use syntax::Syntax;
+
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
+    let (uid, dataset) = syntax::split(bytes)?;
+    let syntax = Syntax::of(&uid)?;
+    let inflated;
+    let dataset = if syntax.deflated() {
+        inflated = syntax::inflate(dataset, limits)?;
+        &inflated
+    } else {
+        dataset
+    };
+    let elements = walk::walk(dataset, &syntax)?;
+    let attributes = Attributes::of(&elements, syntax.big_endian())?;
+    attributes.check(limits)?;
+    let words = decode::decode(&elements.pixel_data, &attributes, &syntax, limits)
+        .map_err(|e| e.at(format_args!("transfer syntax {uid}")))?;
+    let lut = lut::ModalityLut::of(&elements, attributes.stored, syntax.big_endian())?;
+    let pixels = stretch::stretch(&words, &attributes, &lut);
+    Ok(Decoded { width: attributes.columns.into(), height: attributes.rows.into(), pixels: Pixels::Gray8(pixels) })
+}
+
+fn malformed(problem: impl std::fmt::Display) -> Error {
+    super::read::malformed(Format::Dicom, problem)
+}
+
+fn unsupported(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::UnsupportedFormat, format!("this kind of DICOM is not read: {what}"))
+        .hint("send one grey picture a file, such as a CR or DX image, uncompressed or losslessly compressed")
+}

@@ -1,0 +1,359 @@
+//! Small files built here, through [`decode`](crate::scan::decode): every rule of the pixels, every refusal.
+
+use proptest::prelude::*;
+
+use crate::ErrorKind;
+use crate::scan::{Format, Limits, Pixels, decode};
+
+const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+const BIG: &str = "1.2.840.10008.1.2.2";
+const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
+const RLE: &str = "1.2.840.10008.1.2.5";
+
+/// A data set: (element of group 0028 or pixel data, VR, value).
+#[derive(Clone)]
+struct File {
+    syntax: &'static str,
+    elements: Vec<(u32, &'static [u8; 2], Vec<u8>)>,
+}
+
+/// 16 bits, little endian.
+fn us(value: u16) -> Vec<u8> {
+    value.to_le_bytes().to_vec()
+}
+
+fn words(values: &[i32]) -> Vec<u8> {
+    values.iter().flat_map(|&v| (v as u16).to_le_bytes()).collect()
+}
+
+impl File {
+    /// One row of `bits`-bit pixels in 16.
+    fn deep(bits: u16, values: &[i32]) -> File {
+        File::new(16, bits, values.len() as u16, words(values))
+    }
+
+    fn shallow(values: &[u8]) -> File {
+        let mut padded = values.to_vec();
+        padded.resize(values.len().next_multiple_of(2), 0);
+        File::new(8, 8, values.len() as u16, padded)
+    }
+
+    fn new(allocated: u16, bits: u16, columns: u16, pixels: Vec<u8>) -> File {
+        let elements = vec![
+            (0x0028_0002, b"US", us(1)),
+            (0x0028_0004, b"CS", b"MONOCHROME2 ".to_vec()),
+            (0x0028_0010, b"US", us(1)),
+            (0x0028_0011, b"US", us(columns)),
+            (0x0028_0100, b"US", us(allocated)),
+            (0x0028_0101, b"US", us(bits)),
+            (0x0028_0102, b"US", us(bits - 1)),
+            (0x0028_0103, b"US", us(0)),
+            (0x7fe0_0010, b"OW", pixels),
+        ];
+        File { syntax: EXPLICIT, elements }
+    }
+
+    fn with(mut self, tag: u32, vr: &'static [u8; 2], value: impl Into<Vec<u8>>) -> File {
+        self.elements.retain(|e| e.0 != tag);
+        self.elements.push((tag, vr, value.into()));
+        self.elements.sort_by_key(|e| e.0);
+        self
+    }
+
+    fn without(mut self, tag: u32) -> File {
+        self.elements.retain(|e| e.0 != tag);
+        self
+    }
+
+    fn syntax(mut self, uid: &'static str) -> File {
+        self.syntax = uid;
+        self
+    }
+
+    fn dataset(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (tag, vr, value) in &self.elements {
+            let parts = [(tag >> 16) as u16, *tag as u16];
+            let big = self.syntax == BIG;
+            bytes.extend(parts.iter().flat_map(|p| if big { p.to_be_bytes() } else { p.to_le_bytes() }));
+            bytes.extend_from_slice(*vr);
+            let encapsulated = self.syntax == RLE || self.syntax.starts_with("1.2.840.10008.1.2.4.");
+            let length =
+                if encapsulated && *tag == 0x7fe0_0010 || *vr == b"SQ" { u32::MAX } else { value.len() as u32 };
+            if matches!(*vr, b"OW" | b"OB" | b"SQ" | b"OF") {
+                bytes.extend_from_slice(&[0, 0]);
+                bytes.extend(if big { length.to_be_bytes() } else { length.to_le_bytes() });
+            } else {
+                let length = length as u16;
+                bytes.extend(if big { length.to_be_bytes() } else { length.to_le_bytes() });
+            }
+            if big && matches!(*vr, b"US" | b"OW") {
+                bytes.extend(value.chunks(2).flat_map(|pair| [pair[1], pair[0]]));
+            } else {
+                bytes.extend_from_slice(value);
+            }
+        }
+        bytes
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut uid = self.syntax.as_bytes().to_vec();
+        uid.resize(uid.len().next_multiple_of(2), 0);
+        let mut bytes = vec![0; 128];
+        bytes.extend_from_slice(b"DICM\x02\0\0\0UL\x04\0");
+        bytes.extend((uid.len() as u32 + 8).to_le_bytes());
+        bytes.extend_from_slice(b"\x02\0\x10\0UI");
+        bytes.extend((uid.len() as u16).to_le_bytes());
+        bytes.extend(uid);
+        let dataset = self.dataset();
+        if self.syntax == DEFLATED {
+            use std::io::Write;
+            let mut encoder = flate2::write::DeflateEncoder::new(bytes, flate2::Compression::fast());
+            encoder.write_all(&dataset).unwrap();
+            return encoder.finish().unwrap();
+        }
+        bytes.extend(dataset);
+        bytes
+    }
+
+    fn grey(&self) -> Vec<u8> {
+        let scan = decode(&self.bytes(), &Limits::default()).unwrap();
+        assert_eq!((scan.format, scan.format.as_str(), scan.sha256.len()), (Format::Dicom, "dicom", 64));
+        let Pixels::Gray8(samples) = scan.pixels else { panic!("grey expected") };
+        assert_eq!(samples.len(), (scan.width * scan.height) as usize);
+        samples
+    }
+
+    fn refused(&self) -> (ErrorKind, String) {
+        let error = decode(&self.bytes(), &Limits::default()).unwrap_err();
+        assert!(error.remedy().is_some());
+        (error.kind(), error.message().to_string())
+    }
+}
+
+/// Items around fragments; the first is the offset table.
+fn encapsulate(fragments: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = b"\xfe\xff\0\xe0\0\0\0\0".to_vec();
+    for fragment in fragments {
+        bytes.extend_from_slice(b"\xfe\xff\0\xe0");
+        bytes.extend((fragment.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(fragment);
+    }
+    bytes.extend_from_slice(b"\xfe\xff\xdd\xe0\0\0\0\0");
+    bytes
+}
+
+fn item(elements: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\xfe\xff\0\xe0".to_vec();
+    bytes.extend((elements.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(elements);
+    bytes.extend_from_slice(b"\xfe\xff\xdd\xe0\0\0\0\0");
+    bytes
+}
+
+#[test]
+fn minimum_and_maximum_become_0_and_255_at_any_depth() {
+    assert_eq!(File::deep(12, &[100, 610, 101, 103]).grey(), [0, 255, 1, 2]);
+    assert_eq!(File::deep(16, &[0, 65_535, 32_768]).grey(), [0, 255, 128]);
+    assert_eq!(File::shallow(&[10, 20, 15]).grey(), [0, 255, 128]);
+    assert_eq!(File::deep(12, &[7, 7]).grey(), [0, 0]);
+}
+
+#[test]
+fn monochrome1_is_inverted_last() {
+    let file = File::deep(12, &[0, 510, 1]).with(0x0028_0004, b"CS", *b"MONOCHROME1 ");
+    assert_eq!(file.grey(), [255, 0, 254]);
+    let padded = file.with(0x0028_0120, b"US", us(510));
+    assert_eq!(padded.grey(), [255, 255, 0]);
+}
+
+#[test]
+fn signs_and_high_bits_are_honoured() {
+    let signed = File::deep(16, &[-1000, 0, 1000]).with(0x0028_0103, b"US", us(1));
+    assert_eq!(signed.grey(), [0, 128, 255]);
+    // 12 bits: the sign is bit 11, what is above is an overlay.
+    let short = File::deep(12, &[0x0800, 0xf000, 0x37ff]).with(0x0028_0103, b"US", us(1));
+    assert_eq!(short.grey(), [0, 128, 255]);
+    // 12 bits below bit 15.
+    let high = File::deep(12, &[0x0010, 0x001f, 0x0fff, 0x1ff0]).with(0x0028_0102, b"US", us(15));
+    assert_eq!(high.grey(), [0, 0, 127, 255]);
+    let bytes = File::shallow(&[0x80, 0, 0x7f]).with(0x0028_0103, b"US", us(1));
+    assert_eq!(bytes.grey(), [0, 128, 255]);
+}
+
+#[test]
+fn padding_is_left_out_and_takes_the_minimum() {
+    let file = File::deep(16, &[0, 100, 200, 65_000, 65_001]);
+    let one = file.clone().with(0x0028_0120, b"US", us(0));
+    assert_eq!(one.grey(), [0, 0, 0, 255, 255]);
+    let range = file.with(0x0028_0120, b"US", us(65_001)).with(0x0028_0121, b"US", us(65_000));
+    assert_eq!(range.grey(), [0, 128, 255, 0, 0]);
+    let signed =
+        File::deep(16, &[-2000, 5, 6]).with(0x0028_0103, b"US", us(1)).with(0x0028_0120, b"SS", words(&[-2000]));
+    assert_eq!(signed.grey(), [0, 0, 255]);
+    assert_eq!(File::deep(16, &[3, 3]).with(0x0028_0120, b"US", us(3)).grey(), [0, 0]);
+}
+
+#[test]
+fn rescale_keeps_or_turns_the_order() {
+    let file = File::deep(12, &[0, 510, 1]).with(0x0028_1052, b"DS", *b"-1024 ");
+    assert_eq!(file.clone().with(0x0028_1053, b"DS", *b"2.5 ").grey(), [0, 255, 1]);
+    assert_eq!(file.clone().with(0x0028_1053, b"DS", *b"-1").grey(), [255, 0, 255]);
+    assert_eq!(file.clone().with(0x0028_1053, b"DS", *b"0 ").grey(), [0, 0, 0]);
+    let (kind, message) = file.with(0x0028_1053, b"DS", *b"secret").refused();
+    assert!(kind == ErrorKind::Malformed && message.contains("RescaleSlope") && !message.contains("secret"));
+}
+
+#[test]
+fn modality_lut_is_looked_up_and_clamped() {
+    let mut lut = b"\x28\0\x02\x30US\x06\0".to_vec();
+    lut.extend(words(&[3, 10, 16]));
+    lut.extend_from_slice(b"\x28\0\x06\x30OW\0\0\x06\0\0\0");
+    lut.extend(words(&[0, 510, 1]));
+    let file = File::deep(12, &[10, 11, 12, 0, 99]);
+    assert_eq!(file.clone().with(0x0028_3000, b"SQ", item(&lut)).grey(), [0, 255, 1, 0, 1]);
+    lut[8] = 200;
+    let (kind, message) = file.with(0x0028_3000, b"SQ", item(&lut)).refused();
+    assert!(kind == ErrorKind::Malformed && message.contains("LUTDescriptor"));
+}
+
+#[test]
+fn transfer_syntaxes_agree() {
+    let values = [100, 610, 101, 103, 4000];
+    let expected = File::deep(12, &values).grey();
+    assert_eq!(File::deep(12, &values).syntax(BIG).grey(), expected);
+    assert_eq!(File::deep(12, &values).syntax(DEFLATED).grey(), expected);
+    // 8-bit samples in big-endian words.
+    assert_eq!(File::shallow(&[1, 2, 3]).syntax(BIG).grey(), [0, 128, 255]);
+    let mut frame = vec![0; 64];
+    frame[..12].copy_from_slice(b"\x02\0\0\0\x40\0\0\0\x46\0\0\0");
+    frame.extend_from_slice(&[4, 0, 2, 0, 0, 15]);
+    frame.extend_from_slice(&[4, 100, 98, 101, 103, 160, 128, 0]);
+    let rle = File::deep(12, &[100, 610, 101, 103, 4000]).syntax(RLE);
+    assert_eq!(rle.clone().with(0x7fe0_0010, b"OB", encapsulate(&[&frame])).grey(), expected);
+    let (head, tail) = frame.split_at(40);
+    assert_eq!(rle.clone().with(0x7fe0_0010, b"OB", encapsulate(&[head, tail])).grey(), expected);
+    let (kind, message) = rle.with(0x7fe0_0010, b"OB", encapsulate(&[&frame[..74]])).refused();
+    assert!(kind == ErrorKind::Malformed && message.contains("RLE") && message.contains(RLE), "{message}");
+}
+
+#[test]
+fn what_is_no_grey_film_is_refused() {
+    let file = File::deep(12, &[0, 1]);
+    let cases = [
+        (file.clone().with(0x0028_0004, b"CS", *b"RGB ").with(0x0028_0002, b"US", us(3)), "colour DICOM is refused"),
+        (file.clone().with(0x0028_0004, b"CS", *b"PALETTE COLOR "), "PALETTE COLOR"),
+        (file.clone().with(0x0028_0008, b"IS", *b"2 "), "multi-frame"),
+        (file.clone().with(0x0028_0100, b"US", us(1)), "segmentation"),
+        (file.clone().with(0x0028_0100, b"US", us(32)), "32 bits allocated"),
+        (file.clone().without(0x7fe0_0010).with(0x7fe0_0008, b"OF", vec![0; 8]), "floating-point"),
+        (file.clone().syntax("1.2.840.10008.1.2.4.201"), "1.2.840.10008.1.2.4.201"),
+        (file.clone().with(0x0028_0004, b"CS", *b"DOE^JANE"), "not MONOCHROME1"),
+    ];
+    for (file, word) in cases {
+        let (kind, message) = file.refused();
+        assert!(kind == ErrorKind::UnsupportedFormat && message.contains(word), "{message}");
+        assert!(!message.contains("DOE"));
+    }
+    assert_eq!(file.with(0x0028_0008, b"IS", *b"1 ").grey(), [0, 255]);
+}
+
+#[test]
+fn missing_and_senseless_tags_are_named() {
+    let file = File::deep(12, &[0, 1]);
+    let names: [(u32, &str); 9] = [
+        (0x0028_0002, "SamplesPerPixel"),
+        (0x0028_0004, "PhotometricInterpretation"),
+        (0x0028_0010, "Rows"),
+        (0x0028_0011, "Columns"),
+        (0x0028_0100, "BitsAllocated"),
+        (0x0028_0101, "BitsStored"),
+        (0x0028_0102, "HighBit"),
+        (0x0028_0103, "PixelRepresentation"),
+        (0x7fe0_0010, "PixelData"),
+    ];
+    for (tag, name) in names {
+        let (kind, message) = file.clone().without(tag).refused();
+        assert!(kind == ErrorKind::Malformed && message.contains(name), "{message}");
+    }
+    for (tag, value) in [(0x0028_0101, 0), (0x0028_0101, 17), (0x0028_0102, 16), (0x0028_0102, 3), (0x0028_0103, 2)] {
+        assert_eq!(file.clone().with(tag, b"US", us(value)).refused().0, ErrorKind::Malformed);
+    }
+    assert_eq!(file.clone().with(0x0028_0010, b"US", us(0)).refused().0, ErrorKind::Malformed);
+    assert_eq!(file.syntax("Doe^Jane").refused().0, ErrorKind::Malformed);
+}
+
+#[test]
+fn size_is_checked_before_anything_is_decoded() {
+    let file = File::deep(12, &[0, 1, 2]);
+    let huge = file.clone().with(0x0028_0010, b"US", us(65_535)).with(0x0028_0011, b"US", us(65_535));
+    assert_eq!(huge.refused().0, ErrorKind::Limits);
+    let tall = file.clone().with(0x0028_0010, b"US", us(15_000)).with(0x0028_0011, b"US", us(15_000));
+    assert_eq!(tall.refused().0, ErrorKind::Malformed);
+    let limits = |max_side, max_decoded_bytes| Limits { max_side, max_decoded_bytes, ..Limits::default() };
+    assert!(decode(&file.bytes(), &limits(3, 6)).is_ok());
+    for limits in [limits(2, 6), limits(3, 5)] {
+        assert_eq!(decode(&file.bytes(), &limits).unwrap_err().kind(), ErrorKind::Limits);
+    }
+    // The element says four gigabytes.
+    let mut bytes = file.bytes();
+    let at = bytes.len() - 10;
+    bytes[at..at + 4].copy_from_slice(&[0xfe, 0xff, 0xff, 0xff]);
+    assert_eq!(decode(&bytes, &Limits::default()).unwrap_err().kind(), ErrorKind::Malformed);
+    // Zeros deflate a thousandfold.
+    let bomb = File::new(8, 8, 2, vec![0; 4_000_000]).syntax(DEFLATED).bytes();
+    assert!(bomb.len() < 40_000);
+    assert_eq!(decode(&bomb, &limits(100, 1_000_000)).unwrap_err().kind(), ErrorKind::Limits);
+}
+
+#[test]
+fn sequences_nest_only_so_deep() {
+    let nested = |depth: usize| {
+        let open = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff";
+        let close = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0";
+        let file = File::deep(12, &[0, 1]);
+        let head = file.bytes().len() - file.dataset().len();
+        [&file.bytes()[..head], &open.repeat(depth), &close.repeat(depth), &file.dataset()].concat()
+    };
+    assert!(decode(&nested(60), &Limits::default()).is_ok());
+    assert_eq!(decode(&nested(65), &Limits::default()).unwrap_err().kind(), ErrorKind::Malformed);
+    assert_eq!(decode(&nested(1_000_000), &Limits::default()).unwrap_err().kind(), ErrorKind::Malformed);
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    let frame = [&b"\x01\0\0\0\x40\0\0\0"[..], &[0; 56], &[1, 1, 2, 0]].concat();
+    let rle = File::shallow(&[1, 2]).syntax(RLE).with(0x7fe0_0010, b"OB", encapsulate(&[&frame]));
+    assert_eq!(rle.grey(), [0, 255]);
+    for file in [File::deep(12, &[0, 1, 2]), File::deep(12, &[0, 1, 2]).syntax(BIG), rle] {
+        let bytes = file.bytes();
+        for cut in 0..bytes.len() {
+            let kind = decode(&bytes[..cut], &Limits::default()).unwrap_err().kind();
+            assert!(matches!(kind, ErrorKind::Malformed | ErrorKind::UnsupportedFormat), "{cut}: {kind:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn mutated_files_never_panic(syntax in 0usize..8,
+                                 edits in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6)) {
+        let uid = [EXPLICIT, BIG, "1.2.840.10008.1.2", RLE, "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.70",
+                   "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90"][syntax];
+        let file = File::deep(12, &[0, 1, 2, 3]).syntax(uid);
+        let frame = [b"\xff\x4f\xff\x51\x00\x29", &[0; 80][..], b"\xff\xd9"].concat();
+        let file = if syntax > 2 { file.with(0x7fe0_0010, b"OB", encapsulate(&[&frame])) } else { file };
+        let mut bytes = file.bytes();
+        for (at, value) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let limits = Limits { max_file_bytes: 10_000, max_side: 300, max_decoded_bytes: 100_000 };
+        if let Ok(scan) = decode(&bytes, &limits) {
+            assert_eq!(scan.pixels.samples().len(), (scan.width * scan.height) as usize * scan.pixels.channels());
+            assert!(scan.pixels.samples().len() <= 100_000);
+        }
+    }
+}
