@@ -15,7 +15,7 @@ use crate::{Error, ErrorKind, Result};
 mod markers;
 
 /// One bits, byte-stuffed. No Huffman code consists of ones alone, so a decoder that needs them has lost its data.
-const ONES: [u8; 32] = {
+pub(super) const ONES: [u8; 32] = {
     let mut ones = [0; 32];
     let mut i = 0;
     while i < ones.len() {
@@ -24,7 +24,7 @@ const ONES: [u8; 32] = {
     }
     ones
 };
-const EOI: [u8; 2] = [0xff, 0xd9];
+pub(super) const EOI: [u8; 2] = [0xff, 0xd9];
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
     let markers::Skeleton { frame, end } = markers::walk(bytes)?;

@@ -6,14 +6,14 @@ use super::attributes::Attributes;
 use super::decode::other_size;
 use super::{malformed, unsupported};
 use crate::Result;
+use crate::scan::jpeg::{EOI, ONES};
 
 /// Samples, row-major.
 pub(super) fn decode(frame: &[u8], attributes: &Attributes) -> Result<Vec<u16>> {
-    // The decoder reads zeros behind the end of the data.
-    if !ends_whole(frame) {
-        return Err(malformed("its JPEG stream is truncated"));
-    }
-    let mut decoder = Decoder::new(frame);
+    let data = data(frame).ok_or_else(|| malformed("its JPEG stream is truncated"))?;
+    // The decoder takes an early end marker for zeros without end.
+    let stream = [data, &ONES, &EOI].concat();
+    let mut decoder = Decoder::new(stream.as_slice());
     decoder.set_max_decoding_buffer_size(attributes.pixels() * 2);
     decoder.read_info().map_err(broken)?;
     let info = decoder.info().ok_or_else(|| malformed("its JPEG stream has no frame header"))?;
@@ -30,10 +30,11 @@ pub(super) fn decode(frame: &[u8], attributes: &Attributes) -> Result<Vec<u16>> 
     Ok(samples)
 }
 
-/// Whether the last bytes, but for the padding of the fragment (zero, or a fill byte), are the end marker.
-fn ends_whole(frame: &[u8]) -> bool {
-    let end = frame.iter().rposition(|&b| b != 0 && b != 0xff).map_or(0, |last| last + 1);
-    frame[..end].ends_with(b"\xff\xd9")
+/// What comes before the end marker and the fill bytes (0xFF) before that. The fragment may be padded behind it.
+fn data(frame: &[u8]) -> Option<&[u8]> {
+    let end = frame.iter().rposition(|&b| b != 0 && b != 0xff)?;
+    let data = frame[..end].iter().rposition(|&b| b != 0xff).map_or(0, |at| at + 1);
+    (frame[end] == 0xd9 && data < end).then(|| &frame[..data])
 }
 
 fn broken(error: jpeg_decoder::Error) -> crate::Error {

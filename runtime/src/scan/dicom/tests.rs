@@ -334,6 +334,65 @@ fn every_truncation_is_an_error() {
     }
 }
 
+/// Four rows of six 12-bit values, compressed by DCMTK (JPEG lossless, JPEG-LS) and OpenJPEG.
+const STREAMS: [(&str, &str); 3] = [
+    (
+        "1.2.840.10008.1.2.4.70",
+        "ffd8ffc3000b100004000601011100ffc400160001010100000000000000000000000000090a10ffda0008010100010000ca5a96a5a96a5d20a96a5a96a5a97482a5a96a5a96a5d20a96a5a96a5a97ffffd9",
+    ),
+    (
+        "1.2.840.10008.1.2.4.80",
+        "ffd8fff7000b100004000601011100fff8000d01ffff0012004301140040ffda0008010100000000b4ae95d27a4547a41696d29a494869627a518a2944286d284e0a094027e4f9a480ffffd9",
+    ),
+    (
+        "1.2.840.10008.1.2.4.90",
+        "ff4fff5100290000000000060000000400000000000000000000000600000004000000000000000000010f0101ff52000c00000001000004040001ff5c00044080ff90000a00000000003f0001ff93dff891681216d40e5fe5b59910e3eac249a069585d17c124d2e8d75a155af4fa014d8cee6e2574a67852c30e804503913fffd9",
+    ),
+];
+
+fn unhex(text: &str) -> Vec<u8> {
+    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+#[test]
+fn compressed_streams_are_exact_or_refused() {
+    let values: Vec<i32> = (0..24).map(|i| (i % 6 * 331 + i / 6 * 577) % 4096).collect();
+    let raw = File::deep(12, &values).with(0x0028_0010, b"US", us(4)).with(0x0028_0011, b"US", us(6));
+    let expected = raw.grey();
+    for (uid, stream) in STREAMS {
+        let stream = unhex(stream);
+        let file = raw.clone().syntax(uid);
+        let with = |stream: &[u8]| file.clone().with(0x7fe0_0010, b"OB", encapsulate(&[stream]));
+        assert_eq!(with(&stream).grey(), expected, "{uid}");
+        let (head, tail) = stream.split_at(30);
+        assert_eq!(file.clone().with(0x7fe0_0010, b"OB", encapsulate(&[head, tail])).grey(), expected, "{uid}");
+        for cut in 0..stream.len() - 2 {
+            let (kind, message) = with(&stream[..cut]).refused();
+            assert!(kind == ErrorKind::Malformed && message.contains(uid), "{cut}: {message}");
+        }
+        // The data stop, the end marker is there: no grey where they are missing.
+        for cut in stream.len() * 3 / 4..stream.len() - 4 {
+            let (kind, message) = with(&[&stream[..cut], b"\xff\xd9"].concat()).refused();
+            assert!(kind == ErrorKind::Malformed && message.contains(uid), "{cut}: {message}");
+        }
+        // Other sizes than the stream's are refused before it is decoded.
+        let other = with(&stream).with(0x0028_0010, b"US", us(400));
+        assert_eq!(other.refused().0, ErrorKind::Malformed);
+        // A signed picture's samples keep their sign.
+        let signed = with(&stream).with(0x0028_0103, b"US", us(1)).grey();
+        assert_eq!(signed, raw.clone().with(0x0028_0103, b"US", us(1)).grey(), "{uid}");
+        assert_eq!(
+            raw.clone().syntax(uid).with(0x7fe0_0010, b"OB", encapsulate(&[])).refused().0,
+            ErrorKind::Malformed
+        );
+    }
+    let extended = unhex("ffd8ffc1000b0c0004000601011100ffda0008010100003f00ffd9");
+    let file = raw.syntax("1.2.840.10008.1.2.4.51").with(0x7fe0_0010, b"OB", encapsulate(&[&extended]));
+    let (kind, message) = file.refused();
+    assert_eq!(kind, ErrorKind::UnsupportedFormat);
+    assert!(message.contains("1.2.840.10008.1.2.4.51") && message.contains("12 bits"), "{message}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
