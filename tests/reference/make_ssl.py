@@ -93,7 +93,7 @@ def targets_case():
     first = torch.softmax((logits - center) / 0.05, dim=-1)
     center = 0.9 * center + 0.1 * logits.mean(0, keepdim=True)
     second = torch.softmax((logits.flip(0) - center) / 0.06, dim=-1)
-    keep("targets", logits=logits, sinkhorn=sinkhorn(logits, 0.05), sinkhorn_sharp=sinkhorn(logits, 0.01),
+    keep("targets", logits=logits, sinkhorn=sinkhorn(logits, 0.05), sinkhorn_sharp=sinkhorn(logits, 0.02),
          centering_first=first, centering_second=second)
 
 

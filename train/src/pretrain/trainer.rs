@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
+use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, TensorData};
 use rad_dino_edge::{Error, ErrorKind, Result};
@@ -48,7 +48,8 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// Student and teacher both as `network`.
     pub fn new(config: &Config, network: Network<B>, device: &B::Device) -> Self {
         let teacher = network.valid();
-        let mut student = network;
+        // a module that came from the inner backend does not ask for gradients
+        let mut student = network.map(&mut Learn);
         student.encoder = student.encoder.freeze(config.train.freeze_blocks);
         let mut trained = Trained { path: Vec::new(), names: BTreeSet::new() };
         student.visit(&mut trained);
@@ -283,6 +284,15 @@ fn entropy<B: Backend>(targets: &[Outputs<B>]) -> f64 {
         f64::from(values(sum).first().copied().unwrap_or(f32::NAN))
     };
     targets.iter().map(part).sum::<f64>() / rows.max(1.0)
+}
+
+/// Asks for every parameter's gradient.
+struct Learn;
+
+impl<B: Backend> ModuleMapper<B> for Learn {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        param.set_require_grad(true)
+    }
 }
 
 /// Names of the parameters that learn.

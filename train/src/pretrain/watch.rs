@@ -6,6 +6,8 @@ use super::metrics::Record;
 
 /// Steps in a row that must look collapsed.
 const PATIENCE: usize = 10;
+/// The same for a network that has never told films apart: a fresh one, whose LayerScale is 1e-5, takes a while.
+const START: usize = 1_000;
 /// Below this 1 − ‖mean unit CLS‖² all films look the same.
 const SPREAD: f64 = 1e-5;
 /// Below this share of ln K the CLS loss is a constant answer.
@@ -15,6 +17,7 @@ const SHARE: f64 = 0.005;
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
     same: usize,
+    spread: bool,
     trivial: usize,
 }
 
@@ -39,20 +42,21 @@ impl Watch {
             return Err(Error::new(ErrorKind::Data, message)
                 .hint("lower optimizer.rate, then --resume from the last save, which is still good"));
         }
-        let count = |seen: &mut usize, bad: bool| {
+        let count = |seen: &mut usize, bad: bool, patience: usize| {
             *seen = if bad { *seen + 1 } else { 0 };
-            *seen >= PATIENCE
+            *seen >= patience
         };
         let collapsed = |why: &str| {
             let message = format!("step {}: the encoder has collapsed: {why}", record.step);
             Error::new(ErrorKind::Data, message)
                 .hint("lower optimizer.rate, raise loss.koleo or teacher.momentum, or start from another checkpoint")
         };
-        if count(&mut self.same, record.spread < SPREAD) {
+        self.spread |= record.spread >= SPREAD;
+        if count(&mut self.same, record.spread < SPREAD, if self.spread { PATIENCE } else { START }) {
             return Err(collapsed("all films have the same features"));
         }
         let cls = record.loss_dino_local + record.loss_dino_global;
-        if count(&mut self.trivial, dino && cls < SHARE * uniform) {
+        if count(&mut self.trivial, dino && cls < SHARE * uniform, PATIENCE) {
             return Err(collapsed("the CLS loss has vanished"));
         }
         Ok(())
@@ -78,9 +82,14 @@ mod tests {
             (Record { loss_dino_local: 0.001, loss_dino_global: 0.0, ..healthy() }, "vanished"),
         ] {
             let mut watch = Watch::default();
+            watch.see(&healthy(), 7.0, true).unwrap();
             let seen: Vec<_> = (0..PATIENCE).map(|_| watch.see(&bad, 7.0, true)).collect();
             assert!(seen[..PATIENCE - 1].iter().all(Result::is_ok));
             assert!(seen[PATIENCE - 1].as_ref().unwrap_err().message().contains(word));
         }
+        // a fresh network may take its time
+        let mut watch = Watch::default();
+        let flat = Record { spread: 0.0, ..healthy() };
+        assert!((0..START - 1).all(|_| watch.see(&flat, 7.0, true).is_ok()) && watch.see(&flat, 7.0, true).is_err());
     }
 }
