@@ -66,11 +66,10 @@ impl Log {
     /// # Errors
     /// `Io` naming the file.
     pub fn open(path: &Path, step: usize) -> Result<Self> {
-        let kept: Vec<Record> = if step > 0 { read(path)? } else { Vec::new() };
-        let mut text = String::new();
-        for record in kept.iter().filter(|record| record.step < step) {
-            text.push_str(&line(record));
-        }
+        let old = if step > 0 { text_of(path)? } else { String::new() };
+        // lines are kept as they are: reading and writing a number again may change its last digit
+        let before = |line: &&str| serde_json::from_str::<Record>(line).is_ok_and(|record| record.step < step);
+        let text: String = old.lines().filter(before).flat_map(|line| [line, "\n"]).collect();
         files::write(path, text.as_bytes())?;
         let file = OpenOptions::new().append(true).open(path).map_err(|e| Error::io(path, e))?;
         Ok(Log { path: path.to_owned(), file })
@@ -90,10 +89,13 @@ impl Log {
 /// # Errors
 /// `Io` naming the file.
 pub fn read(path: &Path) -> Result<Vec<Record>> {
+    Ok(text_of(path)?.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+fn text_of(path: &Path) -> Result<String> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(Error::io(path, e)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        text => text.map_err(|e| Error::io(path, e)),
     }
 }
 
