@@ -62,7 +62,8 @@ impl Film {
         for (y, out) in narrow.chunks_exact_mut(width).enumerate() {
             let line = &self.grey[(rectangle.top + y) * self.width + rectangle.left..][..rectangle.width];
             for (o, (start, weights)) in out.iter_mut().zip(&columns) {
-                *o = weights.iter().zip(&line[*start..]).map(|(w, v)| w * v).sum();
+                // clipped between the passes too, as Pillow's 8-bit rows are
+                *o = weights.iter().zip(&line[*start..]).map(|(w, v)| w * v).sum::<f32>().clamp(0.0, 1.0);
             }
         }
         let mut view = vec![0.0f32; width * height];
@@ -191,7 +192,8 @@ mod tests {
             };
             let (exact, _) = resize_and_crop(&scan, &preprocessing).unwrap();
             let worst = view.iter().zip(exact.samples()).map(|(a, b)| (a * 255.0 - f32::from(*b)).abs());
-            assert!(worst.fold(0.0, f32::max) <= 1.01, "{side} to {size}");
+            // half a level from each of Pillow's two roundings, the first weighted by taps that sum to 1.25 in magnitude
+            assert!(worst.fold(0.0, f32::max) <= 1.2, "{side} to {size}");
         }
     }
 

@@ -125,9 +125,9 @@ mod tests {
         head.gains = None;
         write_head(&head, &path).unwrap();
         assert_eq!(read_head(&path).unwrap().unwrap(), head);
-        head.layers[1].1.pop();
+        head.layers[1] = (vec![0.0; 90], vec![0.0; 9]);
         write_head(&head, &path).unwrap();
-        assert!(read_head(&path).unwrap_err().message().contains("layer 1"));
+        assert!(read_head(&path).unwrap_err().message().contains("layer 2"));
         std::fs::write(&path, b"nothing").unwrap();
         assert_eq!(read_head(&path).unwrap_err().kind(), ErrorKind::Checkpoint);
     }

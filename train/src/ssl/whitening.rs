@@ -28,7 +28,8 @@ pub fn head(features: &[f32], dim: usize, width: usize, k: usize, seed: u64) -> 
     let covariance = covariance(features, dim, &mean);
     let (values, vectors) = eigen::leading(&covariance, dim, width);
     let largest = values.first().copied().unwrap_or(0.0).max(0.0).sqrt();
-    if !(largest > 0.0) {
+    let length = mean.iter().map(|m| m * m).sum::<f64>().sqrt();
+    if largest <= 1e-6 * length.max(f64::MIN_POSITIVE) {
         return Err(Error::new(ErrorKind::Data, "the features of all films are the same")
             .hint("start from another checkpoint, or set head.start = \"random\""));
     }
