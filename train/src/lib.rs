@@ -10,3 +10,15 @@ pub mod linalg;
 pub mod metrics;
 pub mod probe;
 pub mod random;
+
+// Self-supervised training.
+#[cfg(feature = "burn")]
+pub mod optim;
+#[cfg(feature = "burn")]
+pub mod pretrain;
+#[cfg(feature = "burn")]
+pub mod resume;
+#[cfg(feature = "burn")]
+pub mod ssl;
+#[cfg(feature = "burn")]
+pub mod vit;

@@ -3,7 +3,11 @@
 mod evaluate;
 mod manifest;
 mod options;
+#[cfg(feature = "burn")]
+mod pack;
 mod phantom;
+#[cfg(feature = "burn")]
+mod pretrain;
 mod probe;
 
 use std::process::ExitCode;
@@ -29,6 +33,12 @@ enum Command {
     Probe(probe::Probe),
     /// Measures heads against the truth, one source at a time.
     Evaluate(evaluate::Evaluate),
+    /// Packs films into one file.
+    #[cfg(feature = "burn")]
+    Pack(pack::Pack),
+    /// Trains an encoder on radiographs without labels.
+    #[cfg(feature = "burn")]
+    Pretrain(pretrain::Pretrain),
 }
 
 /// How a command over many films ended.
@@ -64,6 +74,10 @@ pub fn main() -> ExitCode {
         Command::Phantom(command) => command.run(),
         Command::Probe(command) => command.run(),
         Command::Evaluate(command) => command.run(),
+        #[cfg(feature = "burn")]
+        Command::Pack(command) => command.run(),
+        #[cfg(feature = "burn")]
+        Command::Pretrain(command) => command.run(),
     };
     match result {
         Ok(tally) => ExitCode::from(tally.code()),

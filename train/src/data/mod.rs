@@ -1,8 +1,14 @@
 //! Films and what is known about them.
 
+#[cfg(feature = "burn")]
+pub mod augment;
 pub mod dataset;
 pub mod folder;
+#[cfg(feature = "burn")]
+pub mod loader;
 pub mod manifest;
+#[cfg(feature = "burn")]
+pub mod pack;
 pub mod phantom;
 pub mod row;
 

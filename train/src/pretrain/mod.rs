@@ -1,0 +1,16 @@
+//! `pretrain`: self-supervised training from a TOML file, a manifest and, usually, a checkpoint.
+
+pub mod budget;
+pub mod config;
+pub mod curve;
+pub mod device;
+pub mod export;
+pub mod films;
+pub mod metrics;
+pub mod run;
+pub mod schedules;
+pub mod start;
+pub mod trainer;
+pub mod watch;
+
+pub use config::Config;

@@ -1,0 +1,36 @@
+//! Multi-head self-attention.
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+use burn::tensor::activation::softmax;
+use burn::tensor::backend::Backend;
+
+use super::linear::apply;
+
+/// softmax(q·kᵀ/√d)·v over H heads, then a linear layer.
+#[derive(Module, Debug)]
+pub struct Attention<B: Backend> {
+    /// [D, 3D]: q, k, v side by side.
+    pub qkv: Linear<B>,
+    /// [D, D]
+    pub output: Linear<B>,
+    /// H
+    pub heads: usize,
+}
+
+impl<B: Backend> Attention<B> {
+    /// [N, T, D] to [N, T, D].
+    pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        let [n, t, d] = x.dims();
+        let width = d / self.heads;
+        let qkv: Tensor<B, 5> = self.qkv.forward(x.reshape([n * t, d])).reshape([n, t, 3, self.heads, width]);
+        let part = |i: usize| -> Tensor<B, 4> {
+            qkv.clone().narrow(2, i, 1).reshape([n, t, self.heads, width]).swap_dims(1, 2)
+        };
+        let (query, key, value) = (part(0).mul_scalar(1.0 / (width as f64).sqrt()), part(1), part(2));
+        let weights = softmax(query.matmul(key.swap_dims(2, 3)), 3);
+        let mixed = weights.matmul(value).swap_dims(1, 2).reshape([n, t, d]);
+        apply(&self.output, mixed)
+    }
+}
