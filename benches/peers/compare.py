@@ -3,8 +3,8 @@
     python compare.py --quantize target/release/rad-dino-quantize --edge target/release/rad-dino-edge CHECKPOINT
                       [--size 224] [--threads 1,2] [--rounds 5] [--iterations 20]
 
-The checkpoint is converted to fp32 and int8. ONNX Runtime runs the fp32 file and its own dynamic int8 of it (per
-channel); OpenVINO runs the fp32 file. Every round times each engine once; the table shows the median of the rounds'
+The checkpoint is converted to fp32 and int8. tract runs the fp32 graph with its own operators, ONNX Runtime runs it
+and its own dynamic int8 of it (per channel), OpenVINO runs it in fp32 and bf16. Every round times each engine once; the table shows the median of the rounds'
 medians in ms and the ratio to ours of the same precision. Needs numpy, onnx, onnxruntime; openvino is optional.
 """
 
@@ -97,6 +97,9 @@ def main():
                 for precision, path in files.items():
                     mine = ours(arguments.edge, path, threads, arguments.iterations)
                     times.setdefault((precision, f"rad-dino-edge {precision}"), []).append(mine)
+                # rad-dino-edge runs a graph without our functions by tract's own operators.
+                tract = ours(arguments.edge, plain, threads, arguments.iterations)
+                times.setdefault(("fp32", "tract fp32"), []).append(tract)
                 for key, run in runs.items():
                     times.setdefault(key, []).append(median_ms(run, arguments.iterations))
             medians = {key: statistics.median(values) for key, values in times.items()}
