@@ -397,13 +397,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn mutated_files_never_panic(syntax in 0usize..8,
+    fn mutated_files_never_panic(kind in 0usize..8,
                                  edits in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6)) {
-        let uid = [EXPLICIT, BIG, "1.2.840.10008.1.2", RLE, "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.70",
-                   "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90"][syntax];
-        let file = File::deep(12, &[0, 1, 2, 3]).syntax(uid);
-        let frame = [b"\xff\x4f\xff\x51\x00\x29", &[0; 80][..], b"\xff\xd9"].concat();
-        let file = if syntax > 2 { file.with(0x7fe0_0010, b"OB", encapsulate(&[&frame])) } else { file };
+        let film = File::deep(12, &[0; 24]).with(0x0028_0010, b"US", us(4)).with(0x0028_0011, b"US", us(6));
+        let file = match kind {
+            0..=2 => film.syntax(STREAMS[kind].0).with(0x7fe0_0010, b"OB", encapsulate(&[&unhex(STREAMS[kind].1)])),
+            3 => film.syntax(RLE).with(0x7fe0_0010, b"OB", encapsulate(&[&[2; 100]])),
+            kind => film.syntax([EXPLICIT, BIG, DEFLATED, "1.2.840.10008.1.2"][kind - 4]),
+        };
         let mut bytes = file.bytes();
         for (at, value) in edits {
             let at = at.index(bytes.len());
@@ -413,6 +414,22 @@ proptest! {
         if let Ok(scan) = decode(&bytes, &limits) {
             assert_eq!(scan.pixels.samples().len(), (scan.width * scan.height) as usize * scan.pixels.channels());
             assert!(scan.pixels.samples().len() <= 100_000);
+        }
+    }
+
+    /// The streams alone, so that every edit meets a codec.
+    #[test]
+    fn mutated_streams_never_panic(kind in 0usize..3,
+                                   edits in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..5)) {
+        let mut stream = unhex(STREAMS[kind].1);
+        for (at, value) in edits {
+            let at = at.index(stream.len());
+            stream[at] = value;
+        }
+        let film = File::deep(12, &[0; 24]).with(0x0028_0010, b"US", us(4)).with(0x0028_0011, b"US", us(6));
+        let file = film.syntax(STREAMS[kind].0).with(0x7fe0_0010, b"OB", encapsulate(&[&stream]));
+        if let Ok(scan) = decode(&file.bytes(), &Limits::default()) {
+            assert_eq!(scan.pixels.samples().len(), 24);
         }
     }
 }
