@@ -135,7 +135,7 @@ pub fn run<B: AutodiffBackend>(request: &Request, device: &B::Device) -> Result<
         steps: run.step,
         total: run.total.unwrap_or(run.step),
         skipped: loader.skipped.count(),
-        images_per_second: config.batch() as f64 / mean(&timed),
+        images_per_second: if timed.is_empty() { 0.0 } else { config.batch() as f64 / mean(&timed) },
         loss: last_loss,
     })
 }
