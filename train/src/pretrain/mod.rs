@@ -9,6 +9,7 @@ pub mod films;
 pub mod metrics;
 pub mod run;
 pub mod schedules;
+pub mod sections;
 pub mod start;
 pub mod trainer;
 pub mod watch;

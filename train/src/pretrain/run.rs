@@ -24,6 +24,9 @@ use crate::ssl::multi_crop::{Crop, MultiCrop};
 use crate::ssl::{DinoHead, Network};
 use crate::vit::{Encoder, initial};
 
+/// Steps between looks at whether the schedule still fits the time.
+const REFIT: usize = 10;
+
 /// What `pretrain` was asked for.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -115,7 +118,15 @@ pub fn run<B: AutodiffBackend>(request: &Request, device: &B::Device) -> Result<
             note(request.quiet, &bar, &format!("{mean:.2} s a step: {total} steps fit the time"));
             run.total = Some(total);
         }
-        let recent = mean(&timed[timed.len().saturating_sub(10)..]);
+        let recent = mean(&timed[timed.len().saturating_sub(REFIT)..]);
+        if let Some(total) = run.total.filter(|_| budget.is_limited() && run.step.is_multiple_of(REFIT)) {
+            // a machine that became slower still gets the end of the cosine; one that became faster keeps its schedule
+            let fitted = budget.fit(run.step, recent, save_seconds.max(10.0));
+            if (fitted as f64) < 0.97 * total as f64 {
+                note(request.quiet, &bar, &format!("{recent:.2} s a step: {fitted} steps fit the time"));
+                run.total = Some(fitted);
+            }
+        }
         let late = budget.is_spent(recent, save_seconds.max(5.0));
         let ended = run.total.is_some_and(|total| run.step >= total) || late;
         let stopped = request.stop_at.is_some_and(|stop| run.step >= stop);
@@ -135,7 +146,7 @@ pub fn run<B: AutodiffBackend>(request: &Request, device: &B::Device) -> Result<
         steps: run.step,
         total: run.total.unwrap_or(run.step),
         skipped: loader.skipped.count(),
-        images_per_second: config.batch() as f64 / mean(&timed),
+        images_per_second: if timed.is_empty() { 0.0 } else { config.batch() as f64 / mean(&timed) },
         loss: last_loss,
     })
 }
