@@ -1,6 +1,7 @@
 //! The position table at another grid, as a matrix product, so that the table learns at every crop size.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::backend::Backend;
@@ -31,8 +32,8 @@ impl PositionGrids {
             return Ok(table);
         }
         let mut matrices = self.matrices.lock().map_err(|_| Error::new(ErrorKind::Internal, "a thread gave up"))?;
-        if !matrices.contains_key(&target) {
-            matrices.insert(target, interpolation(&self.config, target)?);
+        if let Entry::Vacant(entry) = matrices.entry(target) {
+            entry.insert(interpolation(&self.config, target)?);
         }
         let matrix = matrices.get(&target).cloned().unwrap_or_default();
         let matrix = Tensor::<B, 2>::from_data(TensorData::new(matrix, [target * target, cells]), &table.device());
