@@ -35,12 +35,21 @@ pub(crate) trait F32x16: Copy {
     /// The largest lane.
     fn reduce_max(self) -> f32;
 
-    /// The first `n` lanes from `x`, the others 0.
+    /// The first lanes from `x`, the others 0.
     #[inline(always)]
     fn load_partial(x: &[f32]) -> Self {
         let mut lanes = [0.0; 16];
         lanes[..x.len()].copy_from_slice(x);
         Self::load(&lanes)
+    }
+
+    /// [`F32x16::load`] where `x` has 16 values, [`F32x16::load_partial`] where it has fewer.
+    #[inline(always)]
+    fn load_up_to_16(x: &[f32]) -> Self {
+        match <&[f32; 16]>::try_from(x) {
+            Ok(full) => Self::load(full),
+            Err(_) => Self::load_partial(x),
+        }
     }
 }
 

@@ -72,11 +72,7 @@ pub(crate) fn int8_scale<V: F32x16>(x: &[f32]) -> (f32, f32) {
 /// round(x·inverse) + 128 for up to 16 values; 128 (zero) beyond.
 #[inline(always)]
 pub(crate) fn to_biased<V: F32x16>(x: &[f32], inverse: f32, q: &mut [u8; 16]) {
-    let v = match <&[f32; 16]>::try_from(x) {
-        Ok(full) => V::load(full),
-        Err(_) => V::load_partial(x),
-    };
-    v.mul(V::splat(inverse)).round().store_biased_u8(q);
+    V::load_up_to_16(x).mul(V::splat(inverse)).round().store_biased_u8(q);
 }
 
 /// Per-row symmetric int8: q = round(x·(127/s)) + 128; returns the scale s/127 (see [`int8_scale`]).

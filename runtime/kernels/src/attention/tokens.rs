@@ -133,13 +133,9 @@ fn pack_values<I: Instructions>(
     scales: &mut [f32],
     offsets: &mut [i32],
 ) {
-    let load = |row: &[f32]| match <&[f32; 16]>::try_from(&row[channels.clone()]) {
-        Ok(full) => I::V::load(full),
-        Err(_) => I::V::load_partial(&row[channels.clone()]),
-    };
     let mut largest = I::V::splat(1e-9);
     for row in qkv.chunks_exact(stride) {
-        largest = largest.max(load(row).abs());
+        largest = largest.max(I::V::load_up_to_16(&row[channels.clone()]).abs());
     }
     let steps = I::V::splat(127.0);
     let inverse = steps.div(largest);
@@ -148,11 +144,11 @@ fn pack_values<I: Instructions>(
     let mut rows = qkv.chunks_exact(stride);
     for group in out.chunks_exact_mut(16 * I::GROUP) {
         for quad in 0..I::GROUP / 4 {
-            let four: [I::V; 4] = std::array::from_fn(|_| match rows.next() {
-                Some(row) => load(row).mul(inverse).round(),
-                None => I::V::splat(0.0),
-            });
-            sums = four.iter().fold(sums, |sums, row| sums.add(*row));
+            let mut four = [I::V::splat(0.0); 4];
+            for (steps, row) in four.iter_mut().zip(&mut rows) {
+                *steps = I::V::load_up_to_16(&row[channels.clone()]).mul(inverse).round();
+                sums = sums.add(*steps);
+            }
             let mut bytes = [0; 64];
             I::V::store_quads(four, &mut bytes);
             for (channel, bytes) in group.chunks_exact_mut(I::GROUP).zip(bytes.as_chunks::<4>().0) {

@@ -30,6 +30,22 @@ pub(super) unsafe fn sum_of_eight(eight: __m256) -> f32 {
     })
 }
 
+/// Four rows of eight integral values as bytes side by side.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn quads(rows: [__m256; 4]) -> __m256i {
+    proven!({
+        let byte = _mm256_set1_epi32(255);
+        let (a, b) = (_mm256_cvtps_epi32(rows[0]), _mm256_cvtps_epi32(rows[1]));
+        let (c, d) = (_mm256_cvtps_epi32(rows[2]), _mm256_cvtps_epi32(rows[3]));
+        let low = _mm256_or_si256(_mm256_and_si256(a, byte), _mm256_slli_epi32::<8>(_mm256_and_si256(b, byte)));
+        let high = _mm256_or_si256(_mm256_slli_epi32::<16>(_mm256_and_si256(c, byte)), _mm256_slli_epi32::<24>(d));
+        _mm256_or_si256(low, high)
+    })
+}
+
 macro_rules! lanewise {
     ($($name:ident => $intrinsic:ident;)*) => {
         $(#[inline(always)]
@@ -113,18 +129,11 @@ impl F32x16 for Ymm2 {
     }
     #[inline(always)]
     fn store_quads(rows: [Self; 4], out: &mut [i8; 64]) {
-        let half = |rows: [__m256; 4], out: &mut [i8]| {
-            proven!({
-                let byte = _mm256_set1_epi32(255);
-                let [a, b, c, d] = rows.map(|row| _mm256_cvtps_epi32(row));
-                let low = _mm256_or_si256(_mm256_and_si256(a, byte), _mm256_slli_epi32::<8>(_mm256_and_si256(b, byte)));
-                let high =
-                    _mm256_or_si256(_mm256_slli_epi32::<16>(_mm256_and_si256(c, byte)), _mm256_slli_epi32::<24>(d));
-                _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_or_si256(low, high));
-            });
-        };
-        half(rows.map(|row| row.0), &mut out[..32]);
-        half(rows.map(|row| row.1), &mut out[32..]);
+        let [r0, r1, r2, r3] = rows;
+        proven!({
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), quads([r0.0, r1.0, r2.0, r3.0]));
+            _mm256_storeu_si256(out.as_mut_ptr().add(32).cast(), quads([r0.1, r1.1, r2.1, r3.1]));
+        });
     }
     #[inline(always)]
     fn sum(self) -> f32 {

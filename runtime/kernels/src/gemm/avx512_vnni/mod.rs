@@ -89,7 +89,8 @@ impl F32x16 for Zmm {
     fn store_quads(rows: [Self; 4], out: &mut [i8; 64]) {
         proven!({
             let byte = _mm512_set1_epi32(255);
-            let [a, b, c, d] = rows.map(|row| _mm512_cvtps_epi32(row.0));
+            let (a, b) = (_mm512_cvtps_epi32(rows[0].0), _mm512_cvtps_epi32(rows[1].0));
+            let (c, d) = (_mm512_cvtps_epi32(rows[2].0), _mm512_cvtps_epi32(rows[3].0));
             let low = _mm512_or_si512(_mm512_and_si512(a, byte), _mm512_slli_epi32::<8>(_mm512_and_si512(b, byte)));
             let high = _mm512_or_si512(_mm512_slli_epi32::<16>(_mm512_and_si512(c, byte)), _mm512_slli_epi32::<24>(d));
             _mm512_storeu_si512(out.as_mut_ptr().cast(), _mm512_or_si512(low, high));
