@@ -30,6 +30,11 @@ impl Isa {
         }
     }
 
+    /// How many values of k lie side by side in the operands packed for it.
+    pub(crate) fn group(self) -> usize {
+        4
+    }
+
     /// Whether this CPU has it.
     pub fn is_available(self) -> bool {
         #[cfg(target_arch = "x86_64")]

@@ -54,10 +54,9 @@ pub(crate) fn layer_norm<V: F32x16>(x: &[f32], gamma: &[f32], beta: &[f32], eps:
     }
 }
 
-/// Per-row symmetric int8: s = max(max|x|, 1e-9), q = round(x·(127/s)) + 128; returns the scale s/127.
-/// What `q` has beyond the row's length is set to 128 (zero).
+/// Of a row x: 127/s and s/127 with s = max(max|x|, 1e-9).
 #[inline(always)]
-pub(crate) fn quantise<V: F32x16>(x: &[f32], q: &mut [u8]) -> f32 {
+pub(crate) fn int8_scale<V: F32x16>(x: &[f32]) -> (f32, f32) {
     let (full, tail) = lanes!(x);
     let mut largest = V::splat(1e-9);
     for v in full {
@@ -67,19 +66,33 @@ pub(crate) fn quantise<V: F32x16>(x: &[f32], q: &mut [u8]) -> f32 {
         largest = largest.max(V::load_partial(tail).abs());
     }
     let s = largest.reduce_max();
-    let inverse = V::splat(127.0 / s);
+    (127.0 / s, s / 127.0)
+}
+
+/// round(x·inverse) + 128 for up to 16 values; 128 (zero) beyond.
+#[inline(always)]
+pub(crate) fn to_biased<V: F32x16>(x: &[f32], inverse: f32, q: &mut [u8; 16]) {
+    V::load_up_to_16(x).mul(V::splat(inverse)).round().store_biased_u8(q);
+}
+
+/// Per-row symmetric int8: q = round(x·(127/s)) + 128; returns the scale s/127 (see [`int8_scale`]).
+/// What `q` has beyond the row's length is set to 128 (zero).
+#[inline(always)]
+pub(crate) fn quantise<V: F32x16>(x: &[f32], q: &mut [u8]) -> f32 {
+    let (inverse, scale) = int8_scale::<V>(x);
     let (q, rest) = q.split_at_mut(x.len());
+    let (full, tail) = lanes!(x);
     let (q_full, q_tail) = q.as_chunks_mut::<16>();
     for (v, o) in full.iter().zip(q_full) {
-        V::load(v).mul(inverse).round().store_biased_u8(o);
+        to_biased::<V>(v, inverse, o);
     }
     if !tail.is_empty() {
         let mut lanes = [0; 16];
-        V::load_partial(tail).mul(inverse).round().store_biased_u8(&mut lanes);
+        to_biased::<V>(tail, inverse, &mut lanes);
         q_tail.copy_from_slice(&lanes[..q_tail.len()]);
     }
     rest.fill(128);
-    s / 127.0
+    scale
 }
 
 /// scores ← exp(scores − max) over the first `n` values, 0 beyond; returns 1/Σ. The row's length is a multiple of 16.

@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::Instructions;
+use super::avx2::sum_of_eight;
+use super::{Instructions, Product};
 use crate::lanes::F32x16;
 
 /// Sixteen lanes in one register.
@@ -74,6 +75,39 @@ impl F32x16 for Zmm {
         }))
     }
     #[inline(always)]
+    fn scale_by(self, shifted: Self) -> Self {
+        Zmm(proven!({
+            let n = _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted.0));
+            _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(self.0), n))
+        }))
+    }
+    #[inline(always)]
+    fn store_u8(self, out: &mut [u8; 16]) {
+        proven!(_mm_storeu_si128(out.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(self.0))));
+    }
+    #[inline(always)]
+    fn store_quads(rows: [Self; 4], out: &mut [i8; 64]) {
+        proven!({
+            let byte = _mm512_set1_epi32(255);
+            let (a, b) = (_mm512_cvtps_epi32(rows[0].0), _mm512_cvtps_epi32(rows[1].0));
+            let (c, d) = (_mm512_cvtps_epi32(rows[2].0), _mm512_cvtps_epi32(rows[3].0));
+            let low = _mm512_or_si512(_mm512_and_si512(a, byte), _mm512_slli_epi32::<8>(_mm512_and_si512(b, byte)));
+            let high = _mm512_or_si512(_mm512_slli_epi32::<16>(_mm512_and_si512(c, byte)), _mm512_slli_epi32::<24>(d));
+            _mm512_storeu_si512(out.as_mut_ptr().cast(), _mm512_or_si512(low, high));
+        });
+    }
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        proven!({
+            let half = _mm256_add_ps(_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
+            sum_of_eight(half)
+        })
+    }
+    #[inline(always)]
+    fn reduce_max(self) -> f32 {
+        proven!(_mm512_reduce_max_ps(self.0))
+    }
+    #[inline(always)]
     fn store_biased_u8(self, out: &mut [u8; 16]) {
         proven!({
             let n = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(128));
@@ -98,12 +132,13 @@ unsafe impl Instructions for Avx512Vnni {
 
     #[inline(always)]
     unsafe fn tile_i8<const MR: usize, const NP: usize>(
-        k4: usize,
+        groups: usize,
         a: *const u8,
         lda: usize,
         b: *const i8,
         offset: *const i32,
-        out: &mut [[[i32; 16]; NP]; MR],
+        out: &mut Product,
+        first: usize,
     ) {
         // SAFETY: the caller vouches for the lengths (trait contract) and for the CPU.
         unsafe {
@@ -114,10 +149,10 @@ unsafe impl Instructions for Avx512Vnni {
                     row[p] = start;
                 }
             }
-            for k in 0..k4 {
+            for k in 0..groups {
                 let mut bv = [_mm512_setzero_si512(); NP];
                 for (p, bv) in bv.iter_mut().enumerate() {
-                    *bv = _mm512_loadu_si512(b.add((p * k4 + k) * 64).cast());
+                    *bv = _mm512_loadu_si512(b.add((p * groups + k) * 64).cast());
                 }
                 for (r, acc) in acc.iter_mut().enumerate() {
                     let av = _mm512_set1_epi32(a.add(r * lda + k * 4).cast::<i32>().read_unaligned());
@@ -126,9 +161,9 @@ unsafe impl Instructions for Avx512Vnni {
                     }
                 }
             }
-            for (acc, out) in acc.iter().zip(out) {
-                for (acc, out) in acc.iter().zip(out) {
-                    _mm512_storeu_si512(out.as_mut_ptr().cast(), *acc);
+            for (r, acc) in acc.iter().enumerate() {
+                for (p, acc) in acc.iter().enumerate() {
+                    _mm512_storeu_si512(out.panel_mut(r, first + p).as_mut_ptr().cast(), *acc);
                 }
             }
         }

@@ -1,0 +1,164 @@
+//! Queries, keys and values of a block of 64 tokens in int8, all heads.
+
+use super::HeadShape;
+use crate::aligned::AlignedVec;
+use crate::gemm::Instructions;
+use crate::lanes::F32x16;
+use crate::rows;
+
+/// What attention reads of 64 successive tokens (the last block of an image may hold fewer).
+#[derive(Debug, Default)]
+pub struct TokenBlock {
+    pub(super) tokens: usize,
+    /// [H][64][hd padded], zero at 128.
+    pub(super) queries: AlignedVec<u8>,
+    /// [H][64], times log₂ e.
+    pub(super) query_scales: AlignedVec<f32>,
+    /// [H][4][hd padded / G][16][G]: panels of 16 keys.
+    pub(super) keys: AlignedVec<i8>,
+    /// [H][64]
+    pub(super) key_scales: AlignedVec<f32>,
+    /// [H][64], 128·Σ
+    pub(super) key_offsets: AlignedVec<i32>,
+    /// [H][hd/16][n/G][16][G], n tokens rounded up to 16: panels of 16 channels.
+    pub(super) values: AlignedVec<i8>,
+    /// [H][hd rounded up to 16]
+    pub(super) value_scales: AlignedVec<f32>,
+    /// [H][hd rounded up to 16], 128·Σ
+    pub(super) value_offsets: AlignedVec<i32>,
+}
+
+impl TokenBlock {
+    /// Tokens in a block: the keys that share one scale of a row's probabilities.
+    pub const TOKENS: usize = 64;
+
+    /// Tokens rounded up to whole panels.
+    pub(super) fn padded(&self) -> usize {
+        self.tokens.next_multiple_of(16)
+    }
+
+    fn reshape(&mut self, tokens: usize, heads: usize, padded_dim: usize, columns: usize) {
+        self.tokens = tokens;
+        self.queries.ensure(heads * Self::TOKENS * padded_dim);
+        self.query_scales.ensure(heads * Self::TOKENS);
+        self.keys.ensure(heads * Self::TOKENS * padded_dim);
+        self.key_scales.ensure(heads * Self::TOKENS);
+        self.key_offsets.ensure(heads * Self::TOKENS);
+        self.values.ensure(heads * Self::TOKENS * columns);
+        self.value_scales.ensure(heads * columns);
+        self.value_offsets.ensure(heads * columns);
+    }
+}
+
+/// Quantises the rows `qkv` [1 to 64, 3D] into `block`: queries and keys per token and head, values per channel.
+#[inline(always)]
+pub(crate) fn pack<I: Instructions>(shape: HeadShape, qkv: &[f32], block: &mut TokenBlock) {
+    let HeadShape { width, head_dim, .. } = shape;
+    let padded_dim = head_dim.next_multiple_of(I::GROUP);
+    let columns = head_dim.next_multiple_of(16);
+    let tokens = qkv.len() / (3 * width);
+    assert!((1..=TokenBlock::TOKENS).contains(&tokens), "a block's tokens");
+    block.reshape(tokens, shape.heads(), padded_dim, columns);
+    for head in 0..shape.heads() {
+        let at = head * TokenBlock::TOKENS;
+        let queries = &mut block.queries[at * padded_dim..][..TokenBlock::TOKENS * padded_dim];
+        for (t, (row, q)) in qkv.chunks_exact(3 * width).zip(queries.chunks_exact_mut(padded_dim)).enumerate() {
+            let scale = rows::quantise::<I::V>(&row[head * head_dim..][..head_dim], q);
+            block.query_scales[at + t] = scale * std::f32::consts::LOG2_E;
+        }
+        let keys = &mut block.keys[at * padded_dim..][..TokenBlock::TOKENS * padded_dim];
+        let offsets = &mut block.key_offsets[at..][..TokenBlock::TOKENS];
+        let scales = &mut block.key_scales[at..][..TokenBlock::TOKENS];
+        pack_keys::<I>(shape, head, qkv, padded_dim, keys, offsets, scales);
+        for panel in 0..columns / 16 {
+            let first = head * head_dim + panel * 16;
+            let channels = 2 * width + first..2 * width + ((head + 1) * head_dim).min(first + 16);
+            let column = head * columns + panel * 16;
+            let padded = tokens.next_multiple_of(16);
+            let out = &mut block.values[head * TokenBlock::TOKENS * columns + panel * 16 * padded..][..16 * padded];
+            let scales = &mut block.value_scales[column..column + 16];
+            let offsets = &mut block.value_offsets[column..column + 16];
+            pack_values::<I>(3 * width, channels, qkv, out, scales, offsets);
+        }
+    }
+}
+
+/// Keys of one head; keys beyond the block's end are zero.
+#[inline(always)]
+fn pack_keys<I: Instructions>(
+    shape: HeadShape,
+    head: usize,
+    qkv: &[f32],
+    padded_dim: usize,
+    keys: &mut [i8],
+    offsets: &mut [i32],
+    scales: &mut [f32],
+) {
+    let HeadShape { width, head_dim, .. } = shape;
+    let mut row = [0u8; 16];
+    let tokens = qkv.len() / (3 * width);
+    for t in 0..tokens.next_multiple_of(16) {
+        let panel = &mut keys[t / 16 * 16 * padded_dim..][..16 * padded_dim];
+        let lane = t % 16 * I::GROUP;
+        let Some(key) = qkv.chunks_exact(3 * width).nth(t).map(|row| &row[width + head * head_dim..][..head_dim])
+        else {
+            for group in panel.chunks_exact_mut(16 * I::GROUP) {
+                group[lane..lane + I::GROUP].fill(0);
+            }
+            (scales[t], offsets[t]) = (0.0, 0);
+            continue;
+        };
+        let (inverse, scale) = rows::int8_scale::<I::V>(key);
+        let mut sum = 0;
+        for (part, groups) in key.chunks(16).zip(panel.chunks_mut(16 * 16)) {
+            rows::to_biased::<I::V>(part, inverse, &mut row);
+            for (bytes, group) in row.chunks_exact(I::GROUP).zip(groups.chunks_exact_mut(16 * I::GROUP)) {
+                for (byte, out) in bytes.iter().zip(&mut group[lane..lane + I::GROUP]) {
+                    *out = (byte ^ 128) as i8;
+                }
+            }
+            sum += row.iter().map(|byte| i32::from(*byte)).sum::<i32>() - 16 * 128;
+        }
+        (scales[t], offsets[t]) = (scale, 128 * sum);
+    }
+}
+
+/// One panel of up to 16 channels of the values, each channel with its own scale.
+#[inline(always)]
+fn pack_values<I: Instructions>(
+    stride: usize,
+    channels: std::ops::Range<usize>,
+    qkv: &[f32],
+    out: &mut [i8],
+    scales: &mut [f32],
+    offsets: &mut [i32],
+) {
+    let mut largest = I::V::splat(1e-9);
+    for row in qkv.chunks_exact(stride) {
+        largest = largest.max(I::V::load_up_to_16(&row[channels.clone()]).abs());
+    }
+    let steps = I::V::splat(127.0);
+    let inverse = steps.div(largest);
+    largest.div(steps).store(&mut scales.as_chunks_mut::<16>().0[0]);
+    let mut sums = I::V::splat(0.0);
+    let mut rows = qkv.chunks_exact(stride);
+    for group in out.chunks_exact_mut(16 * I::GROUP) {
+        for quad in 0..I::GROUP / 4 {
+            let mut four = [I::V::splat(0.0); 4];
+            for (steps, row) in four.iter_mut().zip(&mut rows) {
+                *steps = I::V::load_up_to_16(&row[channels.clone()]).mul(inverse).round();
+                sums = sums.add(*steps);
+            }
+            let mut bytes = [0; 64];
+            I::V::store_quads(four, &mut bytes);
+            for (channel, bytes) in group.chunks_exact_mut(I::GROUP).zip(bytes.as_chunks::<4>().0) {
+                channel[quad * 4..quad * 4 + 4].copy_from_slice(bytes);
+            }
+        }
+    }
+    let mut lanes = [0.0; 16];
+    sums.store(&mut lanes);
+    for (offset, sum) in offsets.iter_mut().zip(lanes) {
+        *offset = 128 * sum as i32;
+    }
+}
