@@ -14,11 +14,13 @@ pub enum Isa {
     AvxVnni,
     /// AVX-512 F/BW/DQ/VL with `vpdpbusd`.
     Avx512Vnni,
+    /// AVX-512 VNNI with the tiles of AMX (`tdpbusd`), where the system allows a process to use them.
+    AmxInt8,
 }
 
 impl Isa {
     /// Every set this build knows, slowest first.
-    pub const ALL: [Isa; 4] = [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512Vnni];
+    pub const ALL: [Isa; 5] = [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512Vnni, Isa::AmxInt8];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -27,6 +29,7 @@ impl Isa {
             Isa::Avx2 => "avx2",
             Isa::AvxVnni => "avx_vnni",
             Isa::Avx512Vnni => "avx512_vnni",
+            Isa::AmxInt8 => "amx_int8",
         }
     }
 
@@ -51,6 +54,10 @@ impl Isa {
                         && is_x86_feature_detected!("avx512vl")
                         && is_x86_feature_detected!("avx512vnni")
                 }
+                #[cfg(target_os = "linux")]
+                Isa::AmxInt8 => Isa::Avx512Vnni.is_available() && crate::gemm::amx_int8::is_usable(),
+                #[cfg(not(target_os = "linux"))]
+                Isa::AmxInt8 => false,
             }
         }
         #[cfg(not(target_arch = "x86_64"))]

@@ -189,6 +189,14 @@ kernel_set!(
     ["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "fma"]
 );
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+kernel_set!(
+    AmxInt8Kernels,
+    Isa::AmxInt8,
+    gemm::amx_int8::AmxInt8,
+    ["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "fma"]
+);
+
 /// The kernels of `isa`.
 ///
 /// # Errors
@@ -202,7 +210,9 @@ pub fn kernels(isa: Isa) -> Result<Box<dyn Kernels>, IsaError> {
         Isa::AvxVnni => AvxVnniKernels::new().map(|k| Box::new(k) as _),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512Vnni => Avx512VnniKernels::new().map(|k| Box::new(k) as _),
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Isa::AmxInt8 => AmxInt8Kernels::new().map(|k| Box::new(k) as _),
+        #[allow(unreachable_patterns)]
         _ => None,
     };
     set.ok_or_else(|| IsaError::unavailable(isa))

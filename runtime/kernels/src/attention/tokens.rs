@@ -18,13 +18,13 @@ pub struct TokenBlock {
     pub(super) keys: AlignedVec<i8>,
     /// [H][64]
     pub(super) key_scales: AlignedVec<f32>,
-    /// [H][64], 128·Σ
+    /// [H][64], −128·Σ
     pub(super) key_offsets: AlignedVec<i32>,
     /// [H][hd/16][n/G][16][G], n tokens rounded up to 16: panels of 16 channels.
     pub(super) values: AlignedVec<i8>,
     /// [H][hd rounded up to 16]
     pub(super) value_scales: AlignedVec<f32>,
-    /// [H][hd rounded up to 16], 128·Σ
+    /// [H][hd rounded up to 16], −128·Σ
     pub(super) value_offsets: AlignedVec<i32>,
 }
 
@@ -119,7 +119,7 @@ fn pack_keys<I: Instructions>(
             }
             sum += row.iter().map(|byte| i32::from(*byte)).sum::<i32>() - 16 * 128;
         }
-        (scales[t], offsets[t]) = (scale, 128 * sum);
+        (scales[t], offsets[t]) = (scale, -128 * sum);
     }
 }
 
@@ -159,6 +159,6 @@ fn pack_values<I: Instructions>(
     let mut lanes = [0.0; 16];
     sums.store(&mut lanes);
     for (offset, sum) in offsets.iter_mut().zip(lanes) {
-        *offset = 128 * sum as i32;
+        *offset = -128 * sum as i32;
     }
 }
