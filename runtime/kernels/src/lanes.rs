@@ -23,7 +23,7 @@ pub(crate) trait F32x16: Copy {
     fn pow2(self) -> Self;
     /// self·2ⁿ, n in the low bits of `shifted`, which is 1.5·2²³ + n. self and the result are normal.
     fn scale_by(self, shifted: Self) -> Self;
-    /// Integral values in [−128, 127] as bytes, +128.
+    /// To the nearest integers in [−128, 127], ties to even, as bytes, +128.
     fn store_biased_u8(self, out: &mut [u8; 16]);
     /// To the nearest integers in [0, 255], ties to even.
     fn store_u8(self, out: &mut [u8; 16]);
@@ -147,7 +147,7 @@ impl F32x16 for Array16 {
     }
     #[inline(always)]
     fn store_biased_u8(self, out: &mut [u8; 16]) {
-        *out = self.0.map(|n| (n as i32 + 128) as u8);
+        *out = self.0.map(|n| (n.round_ties_even() as i32 + 128) as u8);
     }
     #[inline(always)]
     fn store_u8(self, out: &mut [u8; 16]) {

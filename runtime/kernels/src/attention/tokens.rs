@@ -61,15 +61,31 @@ pub(crate) fn pack<I: Instructions>(shape: HeadShape, qkv: &[f32], block: &mut T
     block.reshape(tokens, shape.heads(), padded_dim, columns);
     for head in 0..shape.heads() {
         let at = head * TokenBlock::TOKENS;
-        let queries = &mut block.queries[at * padded_dim..][..TokenBlock::TOKENS * padded_dim];
-        for (t, (row, q)) in qkv.chunks_exact(3 * width).zip(queries.chunks_exact_mut(padded_dim)).enumerate() {
-            let scale = rows::quantise::<I::V>(&row[head * head_dim..][..head_dim], q);
-            block.query_scales[at + t] = scale * std::f32::consts::LOG2_E;
+        let span = at * padded_dim..(at + TokenBlock::TOKENS) * padded_dim;
+        let (queries, keys) = (&mut block.queries[span.clone()], &mut block.keys[span]);
+        for (i, rows) in qkv.chunks(16 * 3 * width).enumerate() {
+            let at = at + 16 * i;
+            let size = 16 * padded_dim;
+            let part = |part: usize| {
+                rows.chunks_exact(3 * width).map(move |row| &row[part * width + head * head_dim..][..head_dim])
+            };
+            let (inverse, scales) = rows::int8_scales::<I::V>(part(0));
+            for ((q, inverse), row) in queries[i * size..].chunks_exact_mut(padded_dim).zip(inverse).zip(part(0)) {
+                rows::quantise::<I::V>(row, inverse, q);
+            }
+            for (out, scale) in block.query_scales[at..at + 16].iter_mut().zip(scales) {
+                *out = scale * std::f32::consts::LOG2_E;
+            }
+            let (inverse, scales) = rows::int8_scales::<I::V>(part(1));
+            let panel = &mut keys[i * size..(i + 1) * size];
+            let count = rows.len() / (3 * width);
+            block.key_scales[at..at + 16].copy_from_slice(&scales);
+            pack_keys::<I>(part(1), inverse, panel, &mut block.key_offsets[at..at + 16]);
+            for lane in count..16 {
+                block.key_offsets[at + lane] = 0;
+                panel.chunks_exact_mut(16 * I::GROUP).for_each(|g| g[lane * I::GROUP..][..I::GROUP].fill(0));
+            }
         }
-        let keys = &mut block.keys[at * padded_dim..][..TokenBlock::TOKENS * padded_dim];
-        let offsets = &mut block.key_offsets[at..][..TokenBlock::TOKENS];
-        let scales = &mut block.key_scales[at..][..TokenBlock::TOKENS];
-        pack_keys::<I>(shape, head, qkv, padded_dim, keys, offsets, scales);
         for panel in 0..columns / 16 {
             let first = head * head_dim + panel * 16;
             let channels = 2 * width + first..2 * width + ((head + 1) * head_dim).min(first + 16);
@@ -83,43 +99,28 @@ pub(crate) fn pack<I: Instructions>(shape: HeadShape, qkv: &[f32], block: &mut T
     }
 }
 
-/// Keys of one head; keys beyond the block's end are zero.
+/// Up to 16 keys of one head into their panel, each with −128 times its sum.
 #[inline(always)]
-fn pack_keys<I: Instructions>(
-    shape: HeadShape,
-    head: usize,
-    qkv: &[f32],
-    padded_dim: usize,
-    keys: &mut [i8],
+fn pack_keys<'a, I: Instructions>(
+    keys: impl Iterator<Item = &'a [f32]>,
+    inverse: [f32; 16],
+    panel: &mut [i8],
     offsets: &mut [i32],
-    scales: &mut [f32],
 ) {
-    let HeadShape { width, head_dim, .. } = shape;
     let mut row = [0u8; 16];
-    let tokens = qkv.len() / (3 * width);
-    for t in 0..tokens.next_multiple_of(16) {
-        let panel = &mut keys[t / 16 * 16 * padded_dim..][..16 * padded_dim];
-        let lane = t % 16 * I::GROUP;
-        let Some(key) = qkv.chunks_exact(3 * width).nth(t).map(|row| &row[width + head * head_dim..][..head_dim])
-        else {
-            for group in panel.chunks_exact_mut(16 * I::GROUP) {
-                group[lane..lane + I::GROUP].fill(0);
-            }
-            (scales[t], offsets[t]) = (0.0, 0);
-            continue;
-        };
-        let (inverse, scale) = rows::int8_scale::<I::V>(key);
+    for (lane, ((key, inverse), offset)) in keys.zip(inverse).zip(offsets).enumerate() {
         let mut sum = 0;
         for (part, groups) in key.chunks(16).zip(panel.chunks_mut(16 * 16)) {
             rows::to_biased::<I::V>(part, inverse, &mut row);
+            row.iter_mut().for_each(|byte| *byte ^= 128);
+            sum += row.iter().map(|byte| i32::from(*byte as i8)).sum::<i32>();
             for (bytes, group) in row.chunks_exact(I::GROUP).zip(groups.chunks_exact_mut(16 * I::GROUP)) {
-                for (byte, out) in bytes.iter().zip(&mut group[lane..lane + I::GROUP]) {
-                    *out = (byte ^ 128) as i8;
+                for (byte, out) in bytes.iter().zip(&mut group[lane * I::GROUP..][..I::GROUP]) {
+                    *out = *byte as i8;
                 }
             }
-            sum += row.iter().map(|byte| i32::from(*byte)).sum::<i32>() - 16 * 128;
         }
-        (scales[t], offsets[t]) = (scale, -128 * sum);
+        *offset = -128 * sum;
     }
 }
 
