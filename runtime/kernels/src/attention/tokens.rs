@@ -78,13 +78,8 @@ pub(crate) fn pack<I: Instructions>(shape: HeadShape, qkv: &[f32], block: &mut T
             }
             let (inverse, scales) = rows::int8_scales::<I::V>(part(1));
             let panel = &mut keys[i * size..(i + 1) * size];
-            let count = rows.len() / (3 * width);
             block.key_scales[at..at + 16].copy_from_slice(&scales);
             pack_keys::<I>(part(1), inverse, panel, &mut block.key_offsets[at..at + 16]);
-            for lane in count..16 {
-                block.key_offsets[at + lane] = 0;
-                panel.chunks_exact_mut(16 * I::GROUP).for_each(|g| g[lane * I::GROUP..][..I::GROUP].fill(0));
-            }
         }
         for panel in 0..columns / 16 {
             let first = head * head_dim + panel * 16;
@@ -99,28 +94,43 @@ pub(crate) fn pack<I: Instructions>(shape: HeadShape, qkv: &[f32], block: &mut T
     }
 }
 
-/// Up to 16 keys of one head into their panel, each with −128 times its sum.
+/// Up to 16 keys of one head into their panel, each with −128 times its sum; absent keys are zero.
 #[inline(always)]
 fn pack_keys<'a, I: Instructions>(
-    keys: impl Iterator<Item = &'a [f32]>,
+    keys: impl Iterator<Item = &'a [f32]> + Clone,
     inverse: [f32; 16],
     panel: &mut [i8],
     offsets: &mut [i32],
 ) {
-    let mut row = [0u8; 16];
-    for (lane, ((key, inverse), offset)) in keys.zip(inverse).zip(offsets).enumerate() {
-        let mut sum = 0;
-        for (part, groups) in key.chunks(16).zip(panel.chunks_mut(16 * 16)) {
-            rows::to_biased::<I::V>(part, inverse, &mut row);
-            row.iter_mut().for_each(|byte| *byte ^= 128);
-            sum += row.iter().map(|byte| i32::from(*byte as i8)).sum::<i32>();
-            for (bytes, group) in row.chunks_exact(I::GROUP).zip(groups.chunks_exact_mut(16 * I::GROUP)) {
-                for (byte, out) in bytes.iter().zip(&mut group[lane * I::GROUP..][..I::GROUP]) {
-                    *out = *byte as i8;
-                }
+    let mut sums = I::V::splat(0.0);
+    for (part, groups) in panel.chunks_mut(64 * 16).enumerate() {
+        let mut rows = [[128u8; 64]; 16];
+        for ((key, inverse), row) in keys.clone().zip(inverse).zip(&mut rows) {
+            for (x, q) in key.chunks(16).skip(4 * part).zip(row.as_chunks_mut::<16>().0) {
+                rows::to_biased::<I::V>(x, inverse, q);
             }
         }
-        *offset = -128 * sum;
+        // all 64 are 128 too large
+        sums = sums.add(I::V::sum_rows(&rows, 16)).sub(I::V::splat(64.0 * 128.0));
+        match I::GROUP {
+            4 => interleave::<4>(&rows, groups),
+            _ => interleave::<8>(&rows, groups),
+        }
+    }
+    let mut lanes = [0.0; 16];
+    sums.store(&mut lanes);
+    for (offset, sum) in offsets.iter_mut().zip(lanes) {
+        *offset = -128 * sum as i32;
+    }
+}
+
+/// groups[g][lane] = G signed bytes of rows[lane] from g·G on.
+#[inline(always)]
+fn interleave<const G: usize>(rows: &[[u8; 64]; 16], groups: &mut [i8]) {
+    for (g, group) in groups.chunks_exact_mut(16 * G).enumerate() {
+        for (row, out) in rows.iter().zip(group.as_chunks_mut::<G>().0) {
+            *out = row.as_chunks::<G>().0[g].map(|byte| (byte ^ 128) as i8);
+        }
     }
 }
 
