@@ -201,6 +201,13 @@ kernel_set!(
     ["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "fma"]
 );
 
+#[cfg(target_arch = "aarch64")]
+kernel_set!(NeonKernels, Isa::Neon, gemm::neon::Neon, ["neon"]);
+#[cfg(target_arch = "aarch64")]
+kernel_set!(NeonDotprodKernels, Isa::NeonDotprod, gemm::neon_dotprod::NeonDotprod, ["neon", "dotprod"]);
+#[cfg(target_arch = "aarch64")]
+kernel_set!(NeonI8mmKernels, Isa::NeonI8mm, gemm::neon_i8mm::NeonI8mm, ["neon", "dotprod", "i8mm"]);
+
 /// The kernels of `isa`.
 ///
 /// # Errors
@@ -216,7 +223,12 @@ pub fn kernels(isa: Isa) -> Result<Box<dyn Kernels>, IsaError> {
         Isa::Avx512Vnni => Avx512VnniKernels::new().map(|k| Box::new(k) as _),
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         Isa::AmxInt8 => AmxInt8Kernels::new().map(|k| Box::new(k) as _),
-        #[allow(unreachable_patterns)]
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => NeonKernels::new().map(|k| Box::new(k) as _),
+        #[cfg(target_arch = "aarch64")]
+        Isa::NeonDotprod => NeonDotprodKernels::new().map(|k| Box::new(k) as _),
+        #[cfg(target_arch = "aarch64")]
+        Isa::NeonI8mm => NeonI8mmKernels::new().map(|k| Box::new(k) as _),
         _ => None,
     };
     set.ok_or_else(|| IsaError::unavailable(isa))

@@ -8,6 +8,12 @@ pub(crate) mod avx2;
 pub(crate) mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx_vnni;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon_dotprod;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon_i8mm;
 pub(crate) mod scalar;
 
 use crate::lanes::F32x16;
