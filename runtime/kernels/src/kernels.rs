@@ -21,8 +21,8 @@ pub trait Kernels: Send + Sync + std::fmt::Debug {
     /// LayerNorm of each row of `x` [rows, D] into `out` [rows, D].
     fn layer_norm(&self, x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, out: &mut [f32]);
 
-    /// Quantises each row of `x` [rows, K] into `q` [rows, ldq] and its scale into `scales`.
-    fn quantise(&self, x: &[f32], k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32]);
+    /// Quantises the first K values of each row of `x` (row stride `ldx`) into `q` [rows, ldq] and its scale into `scales`.
+    fn quantise(&self, x: &[f32], ldx: usize, k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32]);
 
     /// row[..F] ← silu(row[..F])·row[F..] for each row of `x` [rows, 2F].
     fn swiglu(&self, x: &mut [f32], width: usize);
@@ -101,9 +101,13 @@ fn layer_norm_all<I: Instructions>(x: &[f32], gamma: &[f32], beta: &[f32], eps: 
 }
 
 #[inline(always)]
-fn quantise_all<I: Instructions>(x: &[f32], k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32]) {
-    for ((x, q), s) in x.chunks_exact(k).zip(q.chunks_exact_mut(ldq)).zip(scales) {
-        *s = rows::quantise::<I::V>(x, q);
+fn quantise_all<I: Instructions>(x: &[f32], ldx: usize, k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32]) {
+    for ((x, q), scales) in x.chunks(16 * ldx).zip(q.chunks_mut(16 * ldq)).zip(scales.chunks_mut(16)) {
+        let (inverse, all) = rows::int8_scales::<I::V>(x.chunks(ldx).map(|x| &x[..k]));
+        scales.copy_from_slice(&all[..scales.len()]);
+        for ((x, q), inverse) in x.chunks(ldx).zip(q.chunks_exact_mut(ldq)).zip(inverse) {
+            rows::quantise::<I::V>(&x[..k], inverse, q);
+        }
     }
 }
 
@@ -155,7 +159,7 @@ macro_rules! kernel_set {
                 x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, out: &mut [f32],
             ));
             compiled!($features, quantise_all::<$i>, quantise(
-                x: &[f32], k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32],
+                x: &[f32], ldx: usize, k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32],
             ));
             compiled!($features, swiglu_all::<$i>, swiglu(x: &mut [f32], width: usize));
             compiled!($features, attention::float::pack_head, pack_head(
@@ -189,6 +193,21 @@ kernel_set!(
     ["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "fma"]
 );
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+kernel_set!(
+    AmxInt8Kernels,
+    Isa::AmxInt8,
+    gemm::amx_int8::AmxInt8,
+    ["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "fma"]
+);
+
+#[cfg(target_arch = "aarch64")]
+kernel_set!(NeonKernels, Isa::Neon, gemm::neon::Neon, ["neon"]);
+#[cfg(target_arch = "aarch64")]
+kernel_set!(NeonDotprodKernels, Isa::NeonDotprod, gemm::neon_dotprod::NeonDotprod, ["neon", "dotprod"]);
+#[cfg(target_arch = "aarch64")]
+kernel_set!(NeonI8mmKernels, Isa::NeonI8mm, gemm::neon_i8mm::NeonI8mm, ["neon", "dotprod", "i8mm"]);
+
 /// The kernels of `isa`.
 ///
 /// # Errors
@@ -202,7 +221,14 @@ pub fn kernels(isa: Isa) -> Result<Box<dyn Kernels>, IsaError> {
         Isa::AvxVnni => AvxVnniKernels::new().map(|k| Box::new(k) as _),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512Vnni => Avx512VnniKernels::new().map(|k| Box::new(k) as _),
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Isa::AmxInt8 => AmxInt8Kernels::new().map(|k| Box::new(k) as _),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => NeonKernels::new().map(|k| Box::new(k) as _),
+        #[cfg(target_arch = "aarch64")]
+        Isa::NeonDotprod => NeonDotprodKernels::new().map(|k| Box::new(k) as _),
+        #[cfg(target_arch = "aarch64")]
+        Isa::NeonI8mm => NeonI8mmKernels::new().map(|k| Box::new(k) as _),
         _ => None,
     };
     set.ok_or_else(|| IsaError::unavailable(isa))

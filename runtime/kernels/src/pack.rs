@@ -48,7 +48,7 @@ pub struct PackedI8 {
     n: usize,
     group: usize,
     pub(crate) panels: AlignedVec<i8>,
-    /// 128·Σₖ w, per column: what the +128 of the activations adds.
+    /// −128·Σₖ w, per column: what the +128 of the activations adds, taken off.
     pub(crate) offset: AlignedVec<i32>,
     pub(crate) scale: AlignedVec<f32>,
     pub(crate) bias: AlignedVec<f32>,
@@ -72,7 +72,7 @@ impl PackedI8 {
                     // −128 would break the |a|·(±b) products of AVX2; symmetric weights never need it.
                     let w = (*w).max(-127);
                     panels[at + c * group] = w;
-                    offset[p * 16 + c] += 128 * i32::from(w);
+                    offset[p * 16 + c] -= 128 * i32::from(w);
                 }
             }
         }

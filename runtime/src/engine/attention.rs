@@ -21,8 +21,7 @@ pub enum Operands<'s> {
 }
 
 impl Operands<'_> {
-    /// out [rows, D] = attention of the queries from `first` on, a whole number of which share a block. `cls` gets the
-    /// probabilities of the query `first`, [H, T].
+    /// out [rows, D] = attention of the queries from `first` on. `cls` gets the probabilities of the query `first`, [H, T].
     pub fn attend(
         &self,
         kernels: &dyn Kernels,
@@ -35,7 +34,7 @@ impl Operands<'_> {
         let HeadShape { tokens, width, head_dim } = shape;
         let count = out.len() / width;
         for head in 0..shape.heads() {
-            let cls = cls.as_deref_mut().map(|cls| &mut cls[head * tokens..(head + 1) * tokens]);
+            let mut cls = cls.as_deref_mut().map(|cls| &mut cls[head * tokens..(head + 1) * tokens]);
             let out = &mut out[head * head_dim..];
             match self {
                 Operands::Float { qkv, keys, values } => {
@@ -45,9 +44,15 @@ impl Operands<'_> {
                     kernels.attend(shape, head, first, count, qkv, keys, values, scores, out, width, cls);
                 }
                 Operands::Int8(blocks) => {
-                    let (queries, first) = (&blocks[first / TokenBlock::TOKENS], first % TokenBlock::TOKENS);
                     let sums = sized(scratch, shape.sums_len());
-                    kernels.attend_i8(shape, head, queries, first, count, blocks, sums, out, width, cls);
+                    let mut done = 0;
+                    while done < count {
+                        let (block, at) = ((first + done) / TokenBlock::TOKENS, (first + done) % TokenBlock::TOKENS);
+                        let (queries, rows) = (&blocks[block], (TokenBlock::TOKENS - at).min(count - done));
+                        let (out, cls) = (&mut out[done * width..], cls.take());
+                        kernels.attend_i8(shape, head, queries, at, rows, blocks, sums, out, width, cls);
+                        done += rows;
+                    }
                 }
             }
         }

@@ -59,12 +59,10 @@ impl Block {
         } else {
             self.packed(context, shape, x, &mut scratch)
         };
-        let rows = context.scratch.chunk(shape.tokens);
-        x.par_chunks_mut(rows * width).enumerate().for_each(|(chunk, x)| {
+        share(x, 0, context.scratch.chunk(shape.tokens), width, &|x, first| {
             let mut scratch = context.scratch.rows();
             let RowScratch { rows: attended, hidden, quantised, cls } = &mut *scratch;
             let attended = sized(attended, x.len());
-            let first = chunk * rows;
             if self.record_attention && first == 0 {
                 let cls = sized(cls, self.heads * shape.tokens);
                 operands.attend(&*context.kernels, shape, first, attended, hidden, Some(&mut *cls));
@@ -152,4 +150,17 @@ impl Block {
         }
         self.fc2.apply(kernels, count, hidden, self.fc1.outputs(), quantised, x, Epilogue::Residual);
     }
+}
+
+/// Calls `task(part, first row)` for parts of `chunk` rows of `x`, which starts with row `first`, in parallel; up to a
+/// quarter more stays with the last part, so that a few left-over rows do not cost a pass over the weights.
+fn share(x: &mut [f32], first: usize, chunk: usize, width: usize, task: &(dyn Fn(&mut [f32], usize) + Sync)) {
+    let rows = x.len() / width;
+    let chunks = (rows + chunk - 1 - chunk / 4) / chunk;
+    if chunks <= 1 {
+        return task(x, first);
+    }
+    let half = chunks / 2 * chunk;
+    let (left, right) = x.split_at_mut(half * width);
+    rayon::join(|| share(left, first, chunk, width, task), || share(right, first + half, chunk, width, task));
 }

@@ -36,9 +36,7 @@ impl Linear {
             Linear::Int8(w) => {
                 let ldq = w.padded_k();
                 let (q, scales) = scratch.rows(rows, ldq);
-                for ((x, q), scale) in x.chunks(ldx).zip(q.chunks_exact_mut(ldq)).zip(scales.chunks_mut(1)) {
-                    kernels.quantise(&x[..w.k()], w.k(), q, ldq, scale);
-                }
+                kernels.quantise(x, ldx, w.k(), q, ldq, scales);
                 kernels.linear_i8(rows, q, scales, w, out, w.n(), epilogue);
             }
         }

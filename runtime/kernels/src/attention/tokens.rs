@@ -18,13 +18,13 @@ pub struct TokenBlock {
     pub(super) keys: AlignedVec<i8>,
     /// [H][64]
     pub(super) key_scales: AlignedVec<f32>,
-    /// [H][64], 128·Σ
+    /// [H][64], −128·Σ
     pub(super) key_offsets: AlignedVec<i32>,
     /// [H][hd/16][n/G][16][G], n tokens rounded up to 16: panels of 16 channels.
     pub(super) values: AlignedVec<i8>,
     /// [H][hd rounded up to 16]
     pub(super) value_scales: AlignedVec<f32>,
-    /// [H][hd rounded up to 16], 128·Σ
+    /// [H][hd rounded up to 16], −128·Σ
     pub(super) value_offsets: AlignedVec<i32>,
 }
 
@@ -61,15 +61,26 @@ pub(crate) fn pack<I: Instructions>(shape: HeadShape, qkv: &[f32], block: &mut T
     block.reshape(tokens, shape.heads(), padded_dim, columns);
     for head in 0..shape.heads() {
         let at = head * TokenBlock::TOKENS;
-        let queries = &mut block.queries[at * padded_dim..][..TokenBlock::TOKENS * padded_dim];
-        for (t, (row, q)) in qkv.chunks_exact(3 * width).zip(queries.chunks_exact_mut(padded_dim)).enumerate() {
-            let scale = rows::quantise::<I::V>(&row[head * head_dim..][..head_dim], q);
-            block.query_scales[at + t] = scale * std::f32::consts::LOG2_E;
+        let span = at * padded_dim..(at + TokenBlock::TOKENS) * padded_dim;
+        let (queries, keys) = (&mut block.queries[span.clone()], &mut block.keys[span]);
+        for (i, rows) in qkv.chunks(16 * 3 * width).enumerate() {
+            let at = at + 16 * i;
+            let size = 16 * padded_dim;
+            let part = |part: usize| {
+                rows.chunks_exact(3 * width).map(move |row| &row[part * width + head * head_dim..][..head_dim])
+            };
+            let (inverse, scales) = rows::int8_scales::<I::V>(part(0));
+            for ((q, inverse), row) in queries[i * size..].chunks_exact_mut(padded_dim).zip(inverse).zip(part(0)) {
+                rows::quantise::<I::V>(row, inverse, q);
+            }
+            for (out, scale) in block.query_scales[at..at + 16].iter_mut().zip(scales) {
+                *out = scale * std::f32::consts::LOG2_E;
+            }
+            let (inverse, scales) = rows::int8_scales::<I::V>(part(1));
+            let panel = &mut keys[i * size..(i + 1) * size];
+            block.key_scales[at..at + 16].copy_from_slice(&scales);
+            pack_keys::<I>(part(1), inverse, panel, &mut block.key_offsets[at..at + 16]);
         }
-        let keys = &mut block.keys[at * padded_dim..][..TokenBlock::TOKENS * padded_dim];
-        let offsets = &mut block.key_offsets[at..][..TokenBlock::TOKENS];
-        let scales = &mut block.key_scales[at..][..TokenBlock::TOKENS];
-        pack_keys::<I>(shape, head, qkv, padded_dim, keys, offsets, scales);
         for panel in 0..columns / 16 {
             let first = head * head_dim + panel * 16;
             let channels = 2 * width + first..2 * width + ((head + 1) * head_dim).min(first + 16);
@@ -83,43 +94,43 @@ pub(crate) fn pack<I: Instructions>(shape: HeadShape, qkv: &[f32], block: &mut T
     }
 }
 
-/// Keys of one head; keys beyond the block's end are zero.
+/// Up to 16 keys of one head into their panel, each with −128 times its sum; absent keys are zero.
 #[inline(always)]
-fn pack_keys<I: Instructions>(
-    shape: HeadShape,
-    head: usize,
-    qkv: &[f32],
-    padded_dim: usize,
-    keys: &mut [i8],
+fn pack_keys<'a, I: Instructions>(
+    keys: impl Iterator<Item = &'a [f32]> + Clone,
+    inverse: [f32; 16],
+    panel: &mut [i8],
     offsets: &mut [i32],
-    scales: &mut [f32],
 ) {
-    let HeadShape { width, head_dim, .. } = shape;
-    let mut row = [0u8; 16];
-    let tokens = qkv.len() / (3 * width);
-    for t in 0..tokens.next_multiple_of(16) {
-        let panel = &mut keys[t / 16 * 16 * padded_dim..][..16 * padded_dim];
-        let lane = t % 16 * I::GROUP;
-        let Some(key) = qkv.chunks_exact(3 * width).nth(t).map(|row| &row[width + head * head_dim..][..head_dim])
-        else {
-            for group in panel.chunks_exact_mut(16 * I::GROUP) {
-                group[lane..lane + I::GROUP].fill(0);
+    let mut sums = I::V::splat(0.0);
+    for (part, groups) in panel.chunks_mut(64 * 16).enumerate() {
+        let mut rows = [[128u8; 64]; 16];
+        for ((key, inverse), row) in keys.clone().zip(inverse).zip(&mut rows) {
+            for (x, q) in key.chunks(16).skip(4 * part).zip(row.as_chunks_mut::<16>().0) {
+                rows::to_biased::<I::V>(x, inverse, q);
             }
-            (scales[t], offsets[t]) = (0.0, 0);
-            continue;
-        };
-        let (inverse, scale) = rows::int8_scale::<I::V>(key);
-        let mut sum = 0;
-        for (part, groups) in key.chunks(16).zip(panel.chunks_mut(16 * 16)) {
-            rows::to_biased::<I::V>(part, inverse, &mut row);
-            for (bytes, group) in row.chunks_exact(I::GROUP).zip(groups.chunks_exact_mut(16 * I::GROUP)) {
-                for (byte, out) in bytes.iter().zip(&mut group[lane..lane + I::GROUP]) {
-                    *out = (byte ^ 128) as i8;
-                }
-            }
-            sum += row.iter().map(|byte| i32::from(*byte)).sum::<i32>() - 16 * 128;
         }
-        (scales[t], offsets[t]) = (scale, 128 * sum);
+        // all 64 are 128 too large
+        sums = sums.add(I::V::sum_rows(&rows, 16)).sub(I::V::splat(64.0 * 128.0));
+        match I::GROUP {
+            4 => interleave::<4>(&rows, groups),
+            _ => interleave::<8>(&rows, groups),
+        }
+    }
+    let mut lanes = [0.0; 16];
+    sums.store(&mut lanes);
+    for (offset, sum) in offsets.iter_mut().zip(lanes) {
+        *offset = -128 * sum as i32;
+    }
+}
+
+/// groups[g][lane] = G signed bytes of rows[lane] from g·G on.
+#[inline(always)]
+fn interleave<const G: usize>(rows: &[[u8; 64]; 16], groups: &mut [i8]) {
+    for (g, group) in groups.chunks_exact_mut(16 * G).enumerate() {
+        for (row, out) in rows.iter().zip(group.as_chunks_mut::<G>().0) {
+            *out = row.as_chunks::<G>().0[g].map(|byte| (byte ^ 128) as i8);
+        }
     }
 }
 
@@ -159,6 +170,6 @@ fn pack_values<I: Instructions>(
     let mut lanes = [0.0; 16];
     sums.store(&mut lanes);
     for (offset, sum) in offsets.iter_mut().zip(lanes) {
-        *offset = 128 * sum as i32;
+        *offset = -128 * sum as i32;
     }
 }

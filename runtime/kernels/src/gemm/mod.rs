@@ -1,11 +1,19 @@
 //! Matrix products out = epilogue(a · w): one tile per instruction set, one driver for all.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) mod amx_int8;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx_vnni;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon_dotprod;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon_i8mm;
 pub(crate) mod scalar;
 
 use crate::lanes::F32x16;
@@ -28,7 +36,10 @@ pub(crate) const MAX_ROWS: usize = 16;
 
 /// Integer sums of up to 16 rows and 4 panels of 16 columns.
 #[repr(C, align(64))]
-pub(crate) struct Product(pub [[i32; 64]; MAX_ROWS]);
+pub(crate) struct Product(pub [Sums; MAX_ROWS]);
+
+/// One row of a product.
+pub(crate) type Sums = [i32; 64];
 
 impl Product {
     pub const ZERO: Product = Product([[0; 64]; MAX_ROWS]);
@@ -38,12 +49,12 @@ impl Product {
     pub fn panel(&self, row: usize, panel: usize) -> &[i32; 16] {
         &self.0[row].as_chunks::<16>().0[panel]
     }
+}
 
-    /// Where they go.
-    #[inline(always)]
-    pub fn panel_mut(&mut self, row: usize, panel: usize) -> &mut [i32; 16] {
-        &mut self.0[row].as_chunks_mut::<16>().0[panel]
-    }
+/// The sums of one panel in a row.
+#[inline(always)]
+fn panel_mut(row: &mut Sums, panel: usize) -> &mut [i32; 16] {
+    &mut row.as_chunks_mut::<16>().0[panel]
 }
 
 /// The tiles of one instruction set.
@@ -62,8 +73,22 @@ pub(crate) unsafe trait Instructions {
     /// How many values of k lie side by side in the packed operand.
     const GROUP: usize = 4;
 
+    /// Called before the products of an operation, by the thread that makes them.
+    ///
+    /// # Safety
+    /// The CPU has the set.
+    #[inline(always)]
+    unsafe fn begin() {}
+
+    /// Called after them.
+    ///
+    /// # Safety
+    /// As [`Instructions::begin`].
+    #[inline(always)]
+    unsafe fn end() {}
+
     /// out[r][first + p] = Σₖ (a[r][k] − 128)·b[p][k][c], exact, for MR rows and NP panels. `b` is packed
-    /// `[p][k/G][16][G]`, `offset` is `[p][16]` with 128·Σₖ b. b ∈ [−127, 127].
+    /// `[p][k/G][16][G]`, `offset` is `[p][16]` with −128·Σₖ b. b ∈ [−127, 127].
     ///
     /// # Safety
     /// `a` is readable for G·groups bytes in each of MR rows of stride `lda`, `b` for NP·groups·16·G, `offset` for NP·16.
@@ -73,7 +98,7 @@ pub(crate) unsafe trait Instructions {
         lda: usize,
         b: *const i8,
         offset: *const i32,
-        out: &mut Product,
+        out: &mut [Sums],
         first: usize,
     );
 
@@ -90,7 +115,7 @@ pub(crate) unsafe trait Instructions {
         lda: usize,
         b: *const i8,
         offset: *const i32,
-        out: &mut Product,
+        out: &mut [Sums],
     ) {
         // SAFETY: the caller's contract, panel by panel.
         unsafe { by_tiles::<Self>(rows, panels, groups, a, lda, b, offset, out) }
@@ -132,7 +157,7 @@ unsafe fn tile<I: Instructions + ?Sized, const MR: usize, const NP: usize>(
     lda: usize,
     b: *const i8,
     offset: *const i32,
-    out: &mut Product,
+    out: &mut [Sums],
     first: usize,
 ) {
     // SAFETY: the caller's contract.
@@ -140,7 +165,7 @@ unsafe fn tile<I: Instructions + ?Sized, const MR: usize, const NP: usize>(
 }
 
 /// # Safety
-/// As [`Instructions::product_i8`], with `rows` ≤ MR.
+/// As [`Instructions::product_i8`].
 #[inline(always)]
 pub(crate) unsafe fn by_tiles<I: Instructions + ?Sized>(
     rows: usize,
@@ -150,16 +175,21 @@ pub(crate) unsafe fn by_tiles<I: Instructions + ?Sized>(
     lda: usize,
     b: *const i8,
     offset: *const i32,
-    out: &mut Product,
+    out: &mut [Sums],
 ) {
-    // SAFETY: the caller's contract; panels lie one after the other.
-    unsafe {
-        if I::NP == 4 && panels == 4 {
-            with_rows!(rows, I, tile, 4, (groups, a, lda, b, offset, out, 0));
-        } else {
-            for p in 0..panels {
-                let (b, offset) = (b.add(p * groups * 16 * I::GROUP), offset.add(p * 16));
-                with_rows!(rows, I, tile, 1, (groups, a, lda, b, offset, out, p));
+    for row in (0..rows).step_by(I::MR) {
+        let count = (rows - row).min(I::MR);
+        let out = &mut out[row..];
+        // SAFETY: the caller's contract.
+        unsafe {
+            let a = a.add(row * lda);
+            if I::NP == 4 && panels == 4 {
+                with_rows!(count, I, tile, 4, (groups, a, lda, b, offset, out, 0));
+            } else {
+                for p in 0..panels {
+                    let (b, offset) = (b.add(p * groups * 16 * I::GROUP), offset.add(p * 16));
+                    with_rows!(count, I, tile, 1, (groups, a, lda, b, offset, out, p));
+                }
             }
         }
     }
@@ -182,7 +212,7 @@ pub(crate) fn multiply_i8<I: Instructions>(
     let b = &b[..panels * 16 * k];
     let offset = &offset[..panels * 16];
     // SAFETY: the three slices have exactly the lengths that product_i8 asks for; the caller was compiled for I.
-    unsafe { I::product_i8(rows, panels, k / I::GROUP, a.as_ptr(), lda, b.as_ptr(), offset.as_ptr(), out) };
+    unsafe { I::product_i8(rows, panels, k / I::GROUP, a.as_ptr(), lda, b.as_ptr(), offset.as_ptr(), &mut out.0) };
 }
 
 /// Stores up to 16 columns of one row.
@@ -215,6 +245,8 @@ pub(crate) fn linear_i8<I: Instructions>(
     let k = w.padded_k();
     let mut product = Product::ZERO;
     let all = w.n().div_ceil(16);
+    // SAFETY: the caller was compiled for I.
+    unsafe { I::begin() };
     for panel in (0..all).step_by(4) {
         let panels = (all - panel).min(4);
         let (b, offset) = (&w.panels[panel * 16 * k..], &w.offset[panel * 16..]);
@@ -234,6 +266,8 @@ pub(crate) fn linear_i8<I: Instructions>(
             }
         }
     }
+    // SAFETY: as above.
+    unsafe { I::end() };
 }
 
 #[inline(always)]

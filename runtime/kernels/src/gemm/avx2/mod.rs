@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Instructions, Product};
+use super::{Instructions, Sums, panel_mut};
 use crate::lanes::F32x16;
 
 /// Sixteen lanes in two registers.
@@ -164,6 +164,26 @@ impl F32x16 for Ymm2 {
             _mm256_cvtepi32_ps(_mm256_loadu_si256(x.as_ptr().add(8).cast())),
         ))
     }
+    #[inline(always)]
+    fn from_difference(x: &[i32; 16], y: &[i32; 16]) -> Self {
+        proven!({
+            let low = _mm256_sub_epi32(_mm256_loadu_si256(x.as_ptr().cast()), _mm256_loadu_si256(y.as_ptr().cast()));
+            let (x, y) = (x.as_ptr().add(8).cast(), y.as_ptr().add(8).cast());
+            let high = _mm256_sub_epi32(_mm256_loadu_si256(x), _mm256_loadu_si256(y));
+            Ymm2(_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
+        })
+    }
+    #[inline(always)]
+    fn sum_bytes(x: &[u8; 64]) -> u32 {
+        proven!({
+            let zero = _mm256_setzero_si256();
+            let low = _mm256_sad_epu8(_mm256_loadu_si256(x.as_ptr().cast()), zero);
+            let high = _mm256_sad_epu8(_mm256_loadu_si256(x.as_ptr().add(32).cast()), zero);
+            let four = _mm256_add_epi64(low, high);
+            let two = _mm_add_epi64(_mm256_castsi256_si128(four), _mm256_extracti128_si256::<1>(four));
+            (_mm_cvtsi128_si64(two) + _mm_extract_epi64::<1>(two)) as u32
+        })
+    }
 }
 
 /// AVX2 + FMA.
@@ -183,7 +203,7 @@ unsafe impl Instructions for Avx2 {
         lda: usize,
         b: *const i8,
         _offset: *const i32,
-        out: &mut Product,
+        out: &mut [Sums],
         first: usize,
     ) {
         // SAFETY: the caller vouches for the lengths (trait contract) and for the CPU.
@@ -208,7 +228,7 @@ unsafe impl Instructions for Avx2 {
                     }
                 }
                 for (r, acc) in acc.iter().enumerate() {
-                    let out = out.panel_mut(r, first + p).as_mut_ptr();
+                    let out = panel_mut(&mut out[r], first + p).as_mut_ptr();
                     _mm256_storeu_si256(out.cast(), acc[0]);
                     _mm256_storeu_si256(out.add(8).cast(), acc[1]);
                 }

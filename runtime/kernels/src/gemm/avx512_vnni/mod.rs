@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::sum_of_eight;
-use super::{Instructions, Product};
+use super::{Instructions, Sums, panel_mut};
 use crate::lanes::F32x16;
 
 /// Sixteen lanes in one register.
@@ -18,7 +18,47 @@ macro_rules! proven {
     };
 }
 
+/// Sixteen rows to one register whose lane i holds `$op` over row i, by four rounds of interleaving neighbours.
+macro_rules! reduce_rows {
+    ($rows:expr, $op:ident) => {
+        proven!({
+            let mut quads = [_mm512_setzero_ps(); 4];
+            for (rows, quad) in $rows.as_chunks::<4>().0.iter().zip(&mut quads) {
+                let [a, b, c, d] = *rows;
+                let ab = _mm512_castps_pd($op(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+                let cd = _mm512_castps_pd($op(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
+                let (low, high) = (_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd));
+                *quad = $op(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+            }
+            let [a, b, c, d] = quads;
+            let ab = $op(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+            let cd = $op(_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d));
+            Zmm($op(_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xdd>(ab, cd)))
+        })
+    };
+}
+
 impl F32x16 for Zmm {
+    #[inline(always)]
+    fn reduce_rows_max(rows: &[[f32; 16]; 16], _: usize) -> Self {
+        let mut registers = [proven!(_mm512_setzero_ps()); 16];
+        for (register, row) in registers.iter_mut().zip(rows) {
+            *register = Zmm::load(row).0;
+        }
+        reduce_rows!(registers, _mm512_max_ps)
+    }
+    #[inline(always)]
+    fn sum_rows(rows: &[[u8; 64]; 16], _: usize) -> Self {
+        let mut registers = [proven!(_mm512_setzero_ps()); 16];
+        for (register, row) in registers.iter_mut().zip(rows) {
+            // sums of four bytes; whole numbers, so that any order of adding them up is exact
+            *register = proven!({
+                let bytes = _mm512_loadu_si512(row.as_ptr().cast());
+                _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(_mm512_setzero_si512(), bytes, _mm512_set1_epi8(1)))
+            });
+        }
+        reduce_rows!(registers, _mm512_add_ps)
+    }
     #[inline(always)]
     fn splat(x: f32) -> Self {
         Zmm(proven!(_mm512_set1_ps(x)))
@@ -118,6 +158,20 @@ impl F32x16 for Zmm {
     fn from_i32(x: &[i32; 16]) -> Self {
         Zmm(proven!(_mm512_cvtepi32_ps(_mm512_loadu_si512(x.as_ptr().cast()))))
     }
+    #[inline(always)]
+    fn from_difference(x: &[i32; 16], y: &[i32; 16]) -> Self {
+        proven!({
+            let (x, y) = (_mm512_loadu_si512(x.as_ptr().cast()), _mm512_loadu_si512(y.as_ptr().cast()));
+            Zmm(_mm512_cvtepi32_ps(_mm512_sub_epi32(x, y)))
+        })
+    }
+    #[inline(always)]
+    fn sum_bytes(x: &[u8; 64]) -> u32 {
+        proven!({
+            let sums = _mm512_sad_epu8(_mm512_loadu_si512(x.as_ptr().cast()), _mm512_setzero_si512());
+            _mm512_reduce_add_epi64(sums) as u32
+        })
+    }
 }
 
 /// AVX-512 F/BW/DQ/VL + VNNI.
@@ -129,6 +183,7 @@ unsafe impl Instructions for Avx512Vnni {
     type V = Zmm;
     const MR: usize = 6;
     const NP: usize = 4;
+    const ROWS: usize = 12;
 
     #[inline(always)]
     unsafe fn tile_i8<const MR: usize, const NP: usize>(
@@ -137,14 +192,14 @@ unsafe impl Instructions for Avx512Vnni {
         lda: usize,
         b: *const i8,
         offset: *const i32,
-        out: &mut Product,
+        out: &mut [Sums],
         first: usize,
     ) {
         // SAFETY: the caller vouches for the lengths (trait contract) and for the CPU.
         unsafe {
             let mut acc = [[_mm512_setzero_si512(); NP]; MR];
             for p in 0..NP {
-                let start = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_loadu_si512(offset.add(p * 16).cast()));
+                let start = _mm512_loadu_si512(offset.add(p * 16).cast());
                 for row in &mut acc {
                     row[p] = start;
                 }
@@ -163,7 +218,7 @@ unsafe impl Instructions for Avx512Vnni {
             }
             for (r, acc) in acc.iter().enumerate() {
                 for (p, acc) in acc.iter().enumerate() {
-                    _mm512_storeu_si512(out.panel_mut(r, first + p).as_mut_ptr().cast(), *acc);
+                    _mm512_storeu_si512(panel_mut(&mut out[r], first + p).as_mut_ptr().cast(), *acc);
                 }
             }
         }

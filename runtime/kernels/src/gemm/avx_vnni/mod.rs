@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{Avx2, Ymm2};
-use super::{Instructions, Product};
+use super::{Instructions, Sums, panel_mut};
 
 /// AVX2 + FMA + AVX-VNNI.
 #[derive(Clone, Copy, Debug)]
@@ -22,17 +22,15 @@ unsafe impl Instructions for AvxVnni {
         lda: usize,
         b: *const i8,
         offset: *const i32,
-        out: &mut Product,
+        out: &mut [Sums],
         first: usize,
     ) {
         // SAFETY: the caller vouches for the lengths (trait contract) and for the CPU.
         unsafe {
             for p in 0..NP {
                 let b = b.add(p * groups * 64);
-                let start: [__m256i; 2] = std::array::from_fn(|h| {
-                    let offset = _mm256_loadu_si256(offset.add(p * 16 + h * 8).cast());
-                    _mm256_sub_epi32(_mm256_setzero_si256(), offset)
-                });
+                let offset = offset.add(p * 16);
+                let start: [__m256i; 2] = [_mm256_loadu_si256(offset.cast()), _mm256_loadu_si256(offset.add(8).cast())];
                 let mut acc = [start; MR];
                 for k in 0..groups {
                     let bv: [__m256i; 2] =
@@ -44,7 +42,7 @@ unsafe impl Instructions for AvxVnni {
                     }
                 }
                 for (r, acc) in acc.iter().enumerate() {
-                    let out = out.panel_mut(r, first + p).as_mut_ptr();
+                    let out = panel_mut(&mut out[r], first + p).as_mut_ptr();
                     _mm256_storeu_si256(out.cast(), acc[0]);
                     _mm256_storeu_si256(out.add(8).cast(), acc[1]);
                 }

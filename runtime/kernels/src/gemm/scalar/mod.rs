@@ -1,6 +1,6 @@
 //! The truth: plain loops.
 
-use super::{Instructions, Product};
+use super::{Instructions, Sums, panel_mut};
 use crate::lanes::Array16;
 
 /// Plain Rust.
@@ -20,7 +20,7 @@ unsafe impl Instructions for Scalar {
         lda: usize,
         b: *const i8,
         _offset: *const i32,
-        out: &mut Product,
+        out: &mut [Sums],
         first: usize,
     ) {
         for r in 0..MR {
@@ -29,7 +29,7 @@ unsafe impl Instructions for Scalar {
             for p in 0..NP {
                 // SAFETY: the caller vouches for NP panels of groups·64 bytes.
                 let b = unsafe { std::slice::from_raw_parts(b.add(p * groups * 64), groups * 64) };
-                let out = out.panel_mut(r, first + p);
+                let out = panel_mut(&mut out[r], first + p);
                 *out = [0; 16];
                 for (a, b) in a.as_chunks::<4>().0.iter().zip(b.as_chunks::<64>().0) {
                     for (out, b) in out.iter_mut().zip(b.as_chunks::<4>().0) {
