@@ -35,7 +35,7 @@ pub(crate) fn exp2<V: F32x16, const N: usize>(x: V, c: [f32; N]) -> V {
 
 /// For [`exp2`]: relative error < 2e-7.
 pub(crate) const EXP2: [f32; 7] =
-    [1.534_581_2e-4, 1.339_993_1e-3, 9.618_489e-3, 5.550_328_6e-2, 0.240_226_46, 0.693_147_2, 1.0];
+    [1.534_581_2e-4, 1.339_993_1e-3, 9.618_489e-3, 5.550_328_6e-2, 0.240_226_46, std::f32::consts::LN_2, 1.0];
 
 /// For [`exp2`]: 255·2ˣ, relative error < 8e-5, which is a fiftieth of a step of the largest value.
 pub(crate) const EXP2_STEPS: [f32; 4] = [14.068_776, 61.865_837, 176.781_56, 254.981_66];
