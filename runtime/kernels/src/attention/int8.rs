@@ -121,8 +121,8 @@ fn softmax_steps<I: Instructions, const P: usize>(
     for (r, scale) in scales.iter().enumerate() {
         let scale = I::V::splat(*scale);
         let mut peak = I::V::splat(-1e30);
-        for p in 0..P {
-            let mut s = I::V::from_i32(product.panel(r, p)).mul(I::V::load(&key_scales[p])).mul(scale);
+        for (p, key_scales) in key_scales.iter().enumerate() {
+            let mut s = I::V::from_i32(product.panel(r, p)).mul(I::V::load(key_scales)).mul(scale);
             if p == P - 1 && block.tokens < 16 * P {
                 let mut lanes = [0.0; 16];
                 s.store(&mut lanes);
@@ -142,8 +142,8 @@ fn softmax_steps<I: Instructions, const P: usize>(
     for (r, peak) in largest.iter().enumerate().take(scales.len()) {
         let peak = I::V::splat(*peak);
         let out = steps.0[r].as_chunks_mut::<16>().0;
-        for p in 0..P {
-            math::exp2(I::V::load(&exponents.0[r][p]).sub(peak), EXP2_STEPS).store_u8(&mut out[p]);
+        for (exponents, out) in exponents.0[r].iter().zip(out.iter_mut()) {
+            math::exp2(I::V::load(exponents).sub(peak), EXP2_STEPS).store_u8(out);
         }
         for out in &mut out[P..] {
             *out = [0; 16];
