@@ -20,6 +20,13 @@ impl Linear {
         }
     }
 
+    /// Sizes `scratch` for `rows` rows.
+    pub fn reserve(&self, rows: usize, scratch: &mut Quantised) {
+        if let Linear::Int8(w) = self {
+            scratch.rows(rows, w.padded_k());
+        }
+    }
+
     /// out[rows, N] = epilogue(x[rows, K]·W + b). `x` has row stride `ldx`, of which the first K count.
     pub fn apply(
         &self,
@@ -44,7 +51,7 @@ impl Linear {
 }
 
 /// Scratch for quantised rows.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Quantised {
     values: Vec<u8>,
     scales: Vec<f32>,

@@ -243,7 +243,8 @@ fn ours(parts: Parts, isa: Isa, threads: usize) -> Result<Source> {
     let kernels = kernels(isa).map_err(isa_error)?;
     let skeleton = graph::skeleton(&parts);
     let names = skeleton.graph.iter().flat_map(|g| &g.output).map(|o| o.name.clone()).collect();
-    let network = Arc::new(Network { parts, context: Context::new(kernels, threads) });
+    let context = Context::new(kernels, threads, &parts);
+    let network = Arc::new(Network { parts, context });
     let plan = operator::parse(&skeleton, network.clone())
         .and_then(|model| model.into_optimized()?.into_runnable())
         .map_err(internal)?;

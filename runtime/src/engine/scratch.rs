@@ -1,16 +1,20 @@
-//! Memory that the fused operators share; it grows during the first call and is kept.
+//! Memory that the fused operators share: each thread's is sized at load, the image's grows in the first call and is kept.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rad_dino_kernels::TokenBlock;
+use rad_dino_kernels::{HeadShape, TokenBlock};
 
 use super::linear::Quantised;
+use super::parts::Parts;
 
 /// Most rows handled by one task: the tokens of an attention block; few enough that their hidden rows stay in cache.
 const CHUNK: usize = TokenBlock::TOKENS;
 
+/// [`CHUNK`] and the left-over rows that may ride along (see `Block`).
+const MOST_ROWS: usize = CHUNK + CHUNK / 4;
+
 /// Scratch of one thread.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RowScratch {
     pub(super) rows: Vec<f32>,
     pub(super) hidden: Vec<f32>,
@@ -40,9 +44,22 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// For `threads` threads.
-    pub fn new(threads: usize) -> Self {
-        let threads = (0..threads.max(1)).map(|_| Mutex::default()).collect();
+    /// For `threads` threads, each ready for any task of `parts`: which thread gets which task differs from call to call.
+    pub fn new(threads: usize, parts: &Parts) -> Self {
+        let width = parts.patch_embed.width();
+        let tokens = parts.patch_embed.tokens();
+        let mut size = RowScratch::default();
+        sized(&mut size.rows, MOST_ROWS * width.max(parts.patch_embed.projection.k()));
+        for (_, block) in &parts.blocks {
+            let shape = HeadShape { tokens, width, head_dim: width / block.heads };
+            let hidden = MOST_ROWS * block.fc1.outputs().max(3 * width);
+            sized(&mut size.hidden, hidden.max(shape.scores_len()).max(shape.sums_len()));
+            sized(&mut size.cls, block.heads * tokens);
+            for linear in [&block.qkv, &block.output, &block.fc1, &block.fc2] {
+                linear.reserve(MOST_ROWS, &mut size.quantised);
+            }
+        }
+        let threads = (0..threads.max(1)).map(|_| Mutex::new(size.clone())).collect();
         Scratch { image: Mutex::default(), threads }
     }
 
