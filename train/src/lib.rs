@@ -11,7 +11,9 @@ pub mod metrics;
 pub mod probe;
 pub mod random;
 
-// Self-supervised training.
+// Training of encoders.
+#[cfg(feature = "burn")]
+pub mod language;
 #[cfg(feature = "burn")]
 pub mod optim;
 #[cfg(feature = "burn")]
@@ -20,5 +22,9 @@ pub mod pretrain;
 pub mod resume;
 #[cfg(feature = "burn")]
 pub mod ssl;
+#[cfg(feature = "burn")]
+pub mod study;
+#[cfg(feature = "burn")]
+pub mod supervised;
 #[cfg(feature = "burn")]
 pub mod vit;

@@ -9,6 +9,8 @@ mod phantom;
 #[cfg(feature = "burn")]
 mod pretrain;
 mod probe;
+#[cfg(feature = "burn")]
+mod study;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,9 @@ enum Command {
     /// Trains an encoder on radiographs without labels.
     #[cfg(feature = "burn")]
     Pretrain(pretrain::Pretrain),
+    /// Compares what an encoder learns from images, reports and labels.
+    #[cfg(feature = "burn")]
+    Study(study::Study),
 }
 
 /// How a command over many films ended.
@@ -78,6 +83,8 @@ pub fn main() -> ExitCode {
         Command::Pack(command) => command.run(),
         #[cfg(feature = "burn")]
         Command::Pretrain(command) => command.run(),
+        #[cfg(feature = "burn")]
+        Command::Study(command) => command.run(),
     };
     match result {
         Ok(tally) => ExitCode::from(tally.code()),

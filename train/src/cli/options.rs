@@ -92,6 +92,30 @@ impl FeatureChoice {
     }
 }
 
+/// Where burn computes.
+#[cfg(feature = "burn")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DeviceChoice {
+    /// burn's own CPU backend.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU (feature `cuda`).
+    Cuda,
+    /// LibTorch on the CPU (feature `tch`).
+    TorchCpu,
+}
+
+#[cfg(feature = "burn")]
+impl From<DeviceChoice> for crate::pretrain::device::Device {
+    fn from(choice: DeviceChoice) -> Self {
+        match choice {
+            DeviceChoice::Cpu => Self::Cpu,
+            DeviceChoice::Cuda => Self::Cuda,
+            DeviceChoice::TorchCpu => Self::TorchCpu,
+        }
+    }
+}
+
 /// Films that have features: the dataset without those that failed, and the features [films, width].
 pub struct Featured {
     /// The films left.

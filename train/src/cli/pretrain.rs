@@ -2,25 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
 use super::Tally;
-use super::options::{Common, ScanLimits};
+use super::options::{Common, DeviceChoice, ScanLimits};
 use crate::pretrain::config::Config;
-use crate::pretrain::device::{Device, run_on};
+use crate::pretrain::device::run_on;
 use crate::pretrain::run::Request;
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum DeviceChoice {
-    /// burn's own CPU backend.
-    #[default]
-    Cpu,
-    /// An NVIDIA GPU (feature `cuda`).
-    Cuda,
-    /// LibTorch on the CPU (feature `tch`).
-    TorchCpu,
-}
 
 /// Trains an encoder on radiographs without labels (DINOv2: CLS and masked-patch self-distillation), from a checkpoint
 /// or from scratch. OUT becomes a checkpoint folder.
@@ -74,12 +63,7 @@ impl Pretrain {
             quiet: self.common.quiet,
             limits: self.limits.limits(),
         };
-        let device = match self.device {
-            DeviceChoice::Cpu => Device::Cpu,
-            DeviceChoice::Cuda => Device::Cuda,
-            DeviceChoice::TorchCpu => Device::TorchCpu,
-        };
-        let summary = run_on(device, &request)?;
+        let summary = run_on(self.device.into(), &request)?;
         self.common.note(&format!(
             "{} of {} steps, {:.2} films/s, loss {:.3}: {}",
             summary.steps,

@@ -76,6 +76,19 @@ pub struct Probe {
     /// Licence of encoder and heads together, kept in probes.json.
     #[arg(long, value_name = "TEXT")]
     licence: Option<String>,
+    /// First trains all of the encoder's weights with the labels (all tasks at once, the best look at val is kept); the
+    /// heads are then fitted on the tuned encoder. OUT must not hold an encoder yet.
+    #[cfg(feature = "burn")]
+    #[arg(long)]
+    finetune: bool,
+    /// How (TOML); train/configs/finetune.toml explains every key and holds the defaults.
+    #[cfg(feature = "burn")]
+    #[arg(long, value_name = "TOML", requires = "finetune")]
+    finetune_config: Option<PathBuf>,
+    /// Where fine-tuning computes.
+    #[cfg(feature = "burn")]
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: super::options::DeviceChoice,
     #[command(flatten)]
     limits: ScanLimits,
     #[command(flatten)]
@@ -87,7 +100,15 @@ impl Probe {
         self.common.start()?;
         let quiet = self.common.quiet;
         let dataset = Dataset::read(&self.data)?;
-        folder::prepare(&self.encoder, &self.out, self.image_size)?;
+        #[cfg(feature = "burn")]
+        if self.finetune {
+            self.tune(&dataset)?;
+        }
+        #[cfg(feature = "burn")]
+        let encoder = if self.finetune { &self.out } else { &self.encoder };
+        #[cfg(not(feature = "burn"))]
+        let encoder = &self.encoder;
+        folder::prepare(encoder, &self.out, self.image_size)?;
         let encoder = Encoder::from_checkpoint(&self.out, None, self.limits.limits(), self.common.threads)?;
         let dim = encoder.dim();
         let cache = self.cache.clone().unwrap_or_else(|| self.out.join("features"));
@@ -128,6 +149,30 @@ impl Probe {
 }
 
 impl Probe {
+    /// Fine-tunes the encoder into OUT.
+    #[cfg(feature = "burn")]
+    fn tune(&self, dataset: &Dataset) -> Result<()> {
+        use crate::supervised::{Config, tune::TuneJob};
+        if self.out.join("config.json").exists() {
+            let message = format!("{}: holds an encoder already", self.out.display());
+            return Err(Error::new(ErrorKind::Usage, message).hint("give --finetune a new --out"));
+        }
+        let config = self.finetune_config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
+        let job = TuneJob {
+            config: &config,
+            dataset,
+            encoder: &self.encoder,
+            limits: self.limits.limits(),
+            quiet: self.common.quiet,
+        };
+        let (tuned, preprocessing) = crate::pretrain::device::on(self.device.into(), job)?;
+        for (step, score) in &tuned.looks {
+            self.common.note(&format!("fine-tuning, step {step}: mean over val's questions {score:.4}"));
+        }
+        self.common.note(&format!("kept step {}", tuned.step));
+        tuned.weights.write(&self.out, &preprocessing, rad_dino_edge::checkpoint::DType::F32)
+    }
+
     /// The out-of-distribution model of all films, those of `--in-distribution` too.
     fn in_distribution(
         &self,

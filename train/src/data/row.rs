@@ -50,6 +50,14 @@ fn first_bytes(text: &str) -> [u8; 4] {
     [digest[0], digest[1], digest[2], digest[3]]
 }
 
+/// Where a patient lies in [0, 1), evenly and independently of the split: those below x are a share x of the patients,
+/// and a larger share contains a smaller one.
+pub fn patient_share(patient_id: &str) -> f64 {
+    let digest = Sha256::digest(patient_id.as_bytes());
+    let bytes = [digest[4], digest[5], digest[6], digest[7]];
+    f64::from(u32::from_be_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
+}
+
 /// Sex as recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Sex {

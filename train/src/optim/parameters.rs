@@ -1,6 +1,6 @@
 //! A module's parameters by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -32,6 +32,18 @@ where
     F: FnMut(&str, Tensor<B, 1>) -> Option<Tensor<B, 1>>,
 {
     module.map(&mut Replace { path: Vec::new(), change })
+}
+
+/// `module` with every parameter asking for its gradient, as one that came from the inner backend does not.
+pub fn learnable<B: Backend, M: Module<B>>(module: M) -> M {
+    module.map(&mut Learn)
+}
+
+/// The names of the parameters that learn.
+pub fn trained_names<B: Backend, M: Module<B>>(module: &M) -> BTreeSet<String> {
+    let mut trained = Trained { path: Vec::new(), names: BTreeSet::new() };
+    module.visit(&mut trained);
+    trained.names
 }
 
 struct Collect<B: Backend> {
@@ -88,6 +100,35 @@ impl<B: Backend, F: FnMut(&str, Tensor<B, 1>) -> Option<Tensor<B, 1>>> ModuleMap
         match (self.change)(&self.path.join("."), flat) {
             Some(new) => param.map(|_| new.reshape(shape).detach().set_require_grad(trained)),
             None => param,
+        }
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
+
+/// Asks for every parameter's gradient.
+struct Learn;
+
+impl<B: Backend> ModuleMapper<B> for Learn {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        param.set_require_grad(true)
+    }
+}
+
+/// Names of the parameters that learn.
+struct Trained {
+    path: Vec<String>,
+    names: BTreeSet<String>,
+}
+
+impl<B: Backend> ModuleVisitor<B> for Trained {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if param.val().is_require_grad() {
+            self.names.insert(self.path.join("."));
         }
     }
     fn enter_module(&mut self, name: &str, _container: &str) {

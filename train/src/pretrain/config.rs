@@ -133,6 +133,7 @@ impl Config {
             ("train.splits", {
                 !train.splits.is_empty() && train.splits.iter().all(|s| ["train", "val", "test"].contains(&s.as_str()))
             }),
+            ("train.fraction", train.fraction > 0.0 && train.fraction <= 1.0),
             ("train.balance", share(train.balance)),
             ("train.save_every", train.save_every > 0),
             ("watch.films", watch.films > 0),

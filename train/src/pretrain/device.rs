@@ -1,5 +1,6 @@
-//! Which backend a run uses.
+//! Which backend work runs on.
 
+use burn::tensor::backend::AutodiffBackend;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
 use super::run::{Request, Summary, run};
@@ -16,35 +17,66 @@ pub enum Device {
     TorchCpu,
 }
 
-/// Runs `request` on `device`.
+/// Work that any backend can do.
+pub trait Job {
+    /// What it gives.
+    type Output;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Its own.
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Result<Self::Output>;
+}
+
+/// Does `job` on `device`.
 ///
 /// # Errors
-/// Those of [`run`]; `Usage` when this build lacks the device's feature or the machine lacks the device.
-pub fn run_on(device: Device, request: &Request) -> Result<Summary> {
+/// The job's; `Usage` when this build lacks the device's feature.
+pub fn on<J: Job>(device: Device, job: J) -> Result<J::Output> {
     match device {
-        Device::Cpu => run::<burn::backend::Autodiff<burn::backend::Flex>>(request, &Default::default()),
-        Device::Cuda => cuda(request),
-        Device::TorchCpu => torch_cpu(request),
+        Device::Cpu => job.run::<burn::backend::Autodiff<burn::backend::Flex>>(&Default::default()),
+        Device::Cuda => cuda(job),
+        Device::TorchCpu => torch_cpu(job),
+    }
+}
+
+/// Pretrains as `request` says on `device`.
+///
+/// # Errors
+/// Those of [`run`]; `Usage` when this build lacks the device's feature.
+pub fn run_on(device: Device, request: &Request) -> Result<Summary> {
+    on(device, Pretraining(request))
+}
+
+struct Pretraining<'a>(&'a Request);
+
+impl Job for Pretraining<'_> {
+    type Output = Summary;
+
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Result<Summary> {
+        run::<B>(self.0, device)
     }
 }
 
 #[cfg(feature = "cuda")]
-fn cuda(request: &Request) -> Result<Summary> {
-    run::<burn::backend::Autodiff<burn::backend::Cuda>>(request, &Default::default())
+fn cuda<J: Job>(job: J) -> Result<J::Output> {
+    job.run::<burn::backend::Autodiff<burn::backend::Cuda>>(&Default::default())
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda(_request: &Request) -> Result<Summary> {
+fn cuda<J: Job>(_job: J) -> Result<J::Output> {
     Err(without("cuda", "cuda"))
 }
 
 #[cfg(feature = "tch")]
-fn torch_cpu(request: &Request) -> Result<Summary> {
-    run::<burn::backend::Autodiff<burn::backend::LibTorch>>(request, &burn::backend::libtorch::LibTorchDevice::Cpu)
+fn torch_cpu<J: Job>(job: J) -> Result<J::Output> {
+    use burn::backend::libtorch::LibTorchDevice;
+    job.run::<burn::backend::Autodiff<burn::backend::LibTorch>>(&LibTorchDevice::Cpu)
 }
 
 #[cfg(not(feature = "tch"))]
-fn torch_cpu(_request: &Request) -> Result<Summary> {
+fn torch_cpu<J: Job>(_job: J) -> Result<J::Output> {
     Err(without("torch-cpu", "tch"))
 }
 

@@ -7,31 +7,38 @@ use std::sync::Arc;
 use rad_dino_edge::scan::Limits;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
+use super::config::Train;
 use crate::data::loader::{Films, Place};
 use crate::data::pack::Pack;
+use crate::data::row::patient_share;
 use crate::data::{Dataset, Split};
 use crate::random::mix;
 
-/// The films of `splits` in `data`: files that end in `.pack` are packed films, all others manifests. With `balance`
-/// an epoch holds the films of smaller sources several times, see [`repeated`].
+/// The films of `train.splits` in `data`: files that end in `.pack` are packed films, all others manifests. With
+/// `train.balance` an epoch holds the films of smaller sources several times, see [`repeated`].
 ///
 /// # Errors
 /// Those of the readers; `Data` when no film is of these splits.
-pub fn collect(data: &[PathBuf], splits: &[String], balance: f64, limits: Limits) -> Result<Films> {
-    let splits = splits.iter().map(|word| Split::parse(word)).collect::<Result<Vec<Split>>>()?;
+pub fn collect(data: &[PathBuf], train: &Train, limits: Limits) -> Result<Films> {
+    let splits = train.splits.iter().map(|word| Split::parse(word)).collect::<Result<Vec<Split>>>()?;
     let mut sources: BTreeMap<String, Vec<Place>> = BTreeMap::new();
     for path in data {
         if path.extension().is_some_and(|e| e == "pack") {
-            sources.entry(path.display().to_string()).or_default().extend(packed(path, &splits)?);
+            sources.entry(path.display().to_string()).or_default().extend(packed(path, &splits, train.fraction)?);
         } else {
             let dataset = Dataset::read(std::slice::from_ref(path))?;
-            for film in dataset.films.into_iter().filter(|film| splits.contains(&film.row.split())) {
+            let wanted = |film: &crate::data::Film| {
+                splits.contains(&film.row.split())
+                    && (train.sources.is_empty() || train.sources.contains(&film.row.source))
+                    && patient_share(&film.row.patient_id) < train.fraction
+            };
+            for film in dataset.films.into_iter().filter(wanted) {
                 sources.entry(film.row.source.clone()).or_default().push(Place::File(film.path));
             }
         }
     }
     let largest = sources.values().map(Vec::len).max().unwrap_or(0);
-    let places: Vec<Place> = sources.into_values().flat_map(|films| repeated(films, largest, balance)).collect();
+    let places: Vec<Place> = sources.into_values().flat_map(|films| repeated(films, largest, train.balance)).collect();
     if places.is_empty() {
         return Err(Error::new(ErrorKind::Data, "--data has no films of the splits to train on")
             .hint("train.splits in the configuration names them"));
@@ -39,9 +46,10 @@ pub fn collect(data: &[PathBuf], splits: &[String], balance: f64, limits: Limits
     Ok(Films { places: Arc::new(places), limits })
 }
 
-fn packed(path: &Path, splits: &[Split]) -> Result<Vec<Place>> {
+fn packed(path: &Path, splits: &[Split], fraction: f64) -> Result<Vec<Place>> {
     let pack = Arc::new(Pack::open(path)?);
-    let chosen = (0..pack.len()).filter(|&i| pack.split(i).is_some_and(|split| splits.contains(&split)));
+    let kept = |i: usize| (mix(i as u64) as f64 / u64::MAX as f64) < fraction || fraction >= 1.0;
+    let chosen = (0..pack.len()).filter(|&i| kept(i) && pack.split(i).is_some_and(|split| splits.contains(&split)));
     Ok(chosen.map(|i| Place::Packed(pack.clone(), i)).collect())
 }
 

@@ -84,7 +84,7 @@ struct Run<'a, B: AutodiffBackend> {
 pub fn run<B: AutodiffBackend>(request: &Request, device: &B::Device) -> Result<Summary> {
     let started = Instant::now();
     let config = &request.config;
-    let films = films::collect(&request.data, &config.train.splits, config.train.balance, request.limits)?;
+    let films = films::collect(&request.data, &config.train, request.limits)?;
     let mut run = Run::<B>::prepare(request, &films, device)?;
     let budget = Budget::new(started, request.max_minutes);
     let recipe = run.recipe();

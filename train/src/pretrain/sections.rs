@@ -204,6 +204,10 @@ pub struct Train {
     pub freeze_blocks: usize,
     /// Rows of the manifest that are used.
     pub splits: Vec<String>,
+    /// Sources whose films are used; empty = all.
+    pub sources: Vec<String>,
+    /// Share of the patients whose films are used.
+    pub fraction: f64,
     /// How much smaller sources are repeated: each (largest / own films)^balance times.
     pub balance: f64,
     /// Of everything drawn.
@@ -336,6 +340,8 @@ impl Default for Train {
             precision: Precision::F32,
             freeze_blocks: 0,
             splits: vec!["train".to_owned()],
+            sources: Vec::new(),
+            fraction: 1.0,
             balance: 0.0,
             seed: 0,
             save_every: 500,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::AutodiffModule;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, TensorData};
 use rad_dino_edge::{Error, ErrorKind, Result};
@@ -14,7 +14,7 @@ use crate::data::loader::Batch;
 use crate::optim::adamw::AdamW;
 use crate::optim::clip::clip;
 use crate::optim::param_groups::Rules;
-use crate::optim::parameters::{Flat, collect, gradients, replace};
+use crate::optim::parameters::{Flat, collect, gradients, learnable, replace, trained_names};
 use crate::random::Random;
 use crate::ssl::centering::Center;
 use crate::ssl::dino_head::normalized;
@@ -50,10 +50,9 @@ impl<B: AutodiffBackend> Trainer<B> {
         network.encoder.precision = config.train.precision;
         let teacher = network.valid();
         // a module that came from the inner backend does not ask for gradients
-        let mut student = network.map(&mut Learn);
+        let mut student = learnable(network);
         student.encoder = student.encoder.freeze(config.train.freeze_blocks);
-        let mut trained = Trained { path: Vec::new(), names: BTreeSet::new() };
-        student.visit(&mut trained);
+        let trained = trained_names(&student);
         let depth = student.encoder.blocks.len();
         let count = |head: &crate::ssl::DinoHead<B>| head.last_layer.weight_v.dims()[0];
         let center = |k: usize| Center::new(k, config.loss.center_momentum, device);
@@ -70,7 +69,7 @@ impl<B: AutodiffBackend> Trainer<B> {
                 layer_decay: config.optimizer.layer_decay,
                 patch_embed: config.optimizer.patch_embed,
             },
-            trained: trained.names,
+            trained,
             device: device.clone(),
         }
     }
@@ -285,33 +284,4 @@ fn entropy<B: Backend>(targets: &[Outputs<B>]) -> f64 {
         f64::from(values(sum).first().copied().unwrap_or(f32::NAN))
     };
     targets.iter().map(part).sum::<f64>() / rows.max(1.0)
-}
-
-/// Asks for every parameter's gradient.
-struct Learn;
-
-impl<B: Backend> ModuleMapper<B> for Learn {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        param.set_require_grad(true)
-    }
-}
-
-/// Names of the parameters that learn.
-struct Trained {
-    path: Vec<String>,
-    names: BTreeSet<String>,
-}
-
-impl<B: Backend> ModuleVisitor<B> for Trained {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if param.val().is_require_grad() {
-            self.names.insert(self.path.join("."));
-        }
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
 }

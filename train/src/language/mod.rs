@@ -1,0 +1,8 @@
+//! The rival that reads: image and report encoders trained to find each other (CLIP), for `study`.
+
+pub mod matcher;
+pub mod pairs;
+pub mod text_encoder;
+pub mod vocabulary;
+
+pub use pairs::pair;
