@@ -59,7 +59,13 @@ fn probes(d: usize) -> Probes {
         .map(|label| Finding { label: label.to_owned(), threshold: 0.5, calibration })
         .to_vec();
     let view = vec!["PA".to_owned(), "AP".to_owned(), "lateral".to_owned()];
-    let heads = Heads { findings, sex: Some(calibration), age: true, view, segmentation: vec!["lung".to_owned(), "heart".to_owned()] };
+    let heads = Heads {
+        findings,
+        sex: Some(calibration),
+        age: true,
+        view,
+        segmentation: vec!["lung".to_owned(), "heart".to_owned()],
+    };
     let head = |outputs: usize, hidden: usize| ProbeHead {
         outputs,
         hidden,
@@ -189,7 +195,8 @@ fn probes_and_their_words_come_along() {
     let dir = copy(&case("registers"));
     probes(24).write(dir.path(), 24).unwrap();
     let (summary, model) = model(dir.path(), Precision::Int8);
-    let outputs = ["last_hidden_state", "findings_logits", "sex_logits", "age_years", "view_logits", "segmentation_logits"];
+    let outputs =
+        ["last_hidden_state", "findings_logits", "sex_logits", "age_years", "view_logits", "segmentation_logits"];
     assert_eq!(summary.outputs, outputs);
     let node = nodes(&model).last().unwrap();
     assert_eq!((node.op_type.as_str(), node.output.as_slice()), ("Probes", &summary.outputs[1..]));

@@ -14,11 +14,28 @@ pub enum Isa {
     AvxVnni,
     /// AVX-512 F/BW/DQ/VL with `vpdpbusd`.
     Avx512Vnni,
+    /// AVX-512 VNNI with the tiles of AMX (`tdpbusd`), where the system allows a process to use them.
+    AmxInt8,
+    /// NEON as every ARMv8 has it.
+    Neon,
+    /// NEON with `sdot`.
+    NeonDotprod,
+    /// NEON with `usmmla`.
+    NeonI8mm,
 }
 
 impl Isa {
     /// Every set this build knows, slowest first.
-    pub const ALL: [Isa; 4] = [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512Vnni];
+    pub const ALL: [Isa; 8] = [
+        Isa::Scalar,
+        Isa::Avx2,
+        Isa::AvxVnni,
+        Isa::Avx512Vnni,
+        Isa::AmxInt8,
+        Isa::Neon,
+        Isa::NeonDotprod,
+        Isa::NeonI8mm,
+    ];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -27,6 +44,18 @@ impl Isa {
             Isa::Avx2 => "avx2",
             Isa::AvxVnni => "avx_vnni",
             Isa::Avx512Vnni => "avx512_vnni",
+            Isa::AmxInt8 => "amx_int8",
+            Isa::Neon => "neon",
+            Isa::NeonDotprod => "neon_dotprod",
+            Isa::NeonI8mm => "neon_i8mm",
+        }
+    }
+
+    /// How many values of k lie side by side in the operands packed for it.
+    pub(crate) const fn group(self) -> usize {
+        match self {
+            Isa::NeonI8mm => 8,
+            _ => 4,
         }
     }
 
@@ -46,9 +75,25 @@ impl Isa {
                         && is_x86_feature_detected!("avx512vl")
                         && is_x86_feature_detected!("avx512vnni")
                 }
+                #[cfg(target_os = "linux")]
+                Isa::AmxInt8 => Isa::Avx512Vnni.is_available() && crate::gemm::amx_int8::is_usable(),
+                _ => false,
             }
         }
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        {
+            use std::arch::is_aarch64_feature_detected;
+            let neon = is_aarch64_feature_detected!("neon");
+            let dotprod = neon && is_aarch64_feature_detected!("dotprod");
+            match self {
+                Isa::Scalar => true,
+                Isa::Neon => neon,
+                Isa::NeonDotprod => dotprod,
+                Isa::NeonI8mm => dotprod && is_aarch64_feature_detected!("i8mm"),
+                _ => false,
+            }
+        }
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         {
             self == Isa::Scalar
         }

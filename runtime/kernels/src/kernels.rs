@@ -1,6 +1,6 @@
 //! The set of kernels chosen once at start. Constructing one proves that the CPU has it.
 
-use crate::attention;
+use crate::attention::{self, HeadShape, TokenBlock};
 use crate::gemm::{self, Epilogue, Instructions};
 use crate::isa::{Isa, IsaError};
 use crate::pack::{PackedF32, PackedI8};
@@ -21,57 +21,50 @@ pub trait Kernels: Send + Sync + std::fmt::Debug {
     /// LayerNorm of each row of `x` [rows, D] into `out` [rows, D].
     fn layer_norm(&self, x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, out: &mut [f32]);
 
-    /// Quantises each row of `x` [rows, K] into `q` [rows, ldq] and its scale into `scales`.
-    fn quantise(&self, x: &[f32], k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32]);
+    /// Quantises the first K values of each row of `x` (row stride `ldx`) into `q` [rows, ldq] and its scale into `scales`.
+    fn quantise(&self, x: &[f32], ldx: usize, k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32]);
 
     /// row[..F] ← silu(row[..F])·row[F..] for each row of `x` [rows, 2F].
     fn swiglu(&self, x: &mut [f32], width: usize);
 
-    /// Packs the keys and values of one head of `qkv` [T, 3D]; see [`Kernels::attend`].
+    /// Packs the keys and values of one head of `qkv` [T, 3D] for [`Kernels::attend`].
     fn pack_head(&self, shape: HeadShape, head: usize, qkv: &[f32], keys: &mut [f32], values: &mut [f32]);
 
-    /// out[rows, hd] = softmax(q·kᵀ)·v for the `rows` queries from `first` on. `scores` is scratch of
-    /// [`HeadShape::scores_len`]. `probabilities` gets the T probabilities of the query `first`.
+    /// out[r][..hd] = softmax(q·kᵀ)·v for the `count` queries from `first` on; `out` has row stride `ldo`. `scores` is
+    /// scratch of [`HeadShape::scores_len`]. `probabilities` gets the T probabilities of the query `first`.
     fn attend(
         &self,
         shape: HeadShape,
         head: usize,
         first: usize,
+        count: usize,
         qkv: &[f32],
         keys: &[f32],
         values: &[f32],
         scores: &mut [f32],
         out: &mut [f32],
+        ldo: usize,
         probabilities: Option<&mut [f32]>,
     );
-}
 
-/// Shape of the attention: T tokens of width D, heads of width hd.
-#[derive(Clone, Copy, Debug)]
-pub struct HeadShape {
-    /// T
-    pub tokens: usize,
-    /// D
-    pub width: usize,
-    /// hd
-    pub head_dim: usize,
-}
+    /// Quantises the rows `qkv` [1 to 64, 3D] for [`Kernels::attend_i8`].
+    fn pack_tokens(&self, shape: HeadShape, qkv: &[f32], block: &mut TokenBlock);
 
-impl HeadShape {
-    /// Length of the packed keys of one head.
-    pub fn keys_len(&self) -> usize {
-        self.tokens.div_ceil(16) * 16 * self.head_dim
-    }
-
-    /// Length of the packed values of one head.
-    pub fn values_len(&self) -> usize {
-        self.head_dim.div_ceil(16) * 16 * self.tokens
-    }
-
-    /// Length of the scores' scratch.
-    pub fn scores_len(&self) -> usize {
-        6 * self.tokens.div_ceil(16) * 16
-    }
+    /// The int8 twin of [`Kernels::attend`] for `count` queries of the block `queries` from `first` on. `blocks` holds all
+    /// T tokens; `sums` is scratch of [`HeadShape::sums_len`].
+    fn attend_i8(
+        &self,
+        shape: HeadShape,
+        head: usize,
+        queries: &TokenBlock,
+        first: usize,
+        count: usize,
+        blocks: &[TokenBlock],
+        sums: &mut [f32],
+        out: &mut [f32],
+        ldo: usize,
+        probabilities: Option<&mut [f32]>,
+    );
 }
 
 #[inline(always)]
@@ -79,19 +72,23 @@ fn attend_all<I: Instructions>(
     shape: HeadShape,
     head: usize,
     first: usize,
+    count: usize,
     qkv: &[f32],
     keys: &[f32],
     values: &[f32],
     scores: &mut [f32],
     out: &mut [f32],
+    ldo: usize,
     mut probabilities: Option<&mut [f32]>,
 ) {
     let HeadShape { tokens, width, head_dim } = shape;
     let ldq = 3 * width;
-    for (strip, out) in out.chunks_mut(I::MR * head_dim).enumerate() {
-        let queries = &qkv[(first + strip * I::MR) * ldq + head * head_dim..];
-        let rows = out.len() / head_dim;
-        attention::attend::<I>(rows, tokens, head_dim, queries, ldq, keys, values, scores, out, probabilities.take());
+    for start in (0..count).step_by(I::MR) {
+        let queries = &qkv[(first + start) * ldq + head * head_dim..];
+        let rows = (count - start).min(I::MR);
+        let out = &mut out[start * ldo..];
+        let p = probabilities.take();
+        attention::float::attend::<I>(rows, tokens, head_dim, queries, ldq, keys, values, scores, out, ldo, p);
     }
 }
 
@@ -104,9 +101,13 @@ fn layer_norm_all<I: Instructions>(x: &[f32], gamma: &[f32], beta: &[f32], eps: 
 }
 
 #[inline(always)]
-fn quantise_all<I: Instructions>(x: &[f32], k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32]) {
-    for ((x, q), s) in x.chunks_exact(k).zip(q.chunks_exact_mut(ldq)).zip(scales) {
-        *s = rows::quantise::<I::V>(x, q);
+fn quantise_all<I: Instructions>(x: &[f32], ldx: usize, k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32]) {
+    for ((x, q), scales) in x.chunks(16 * ldx).zip(q.chunks_mut(16 * ldq)).zip(scales.chunks_mut(16)) {
+        let (inverse, all) = rows::int8_scales::<I::V>(x.chunks(ldx).map(|x| &x[..k]));
+        scales.copy_from_slice(&all[..scales.len()]);
+        for ((x, q), inverse) in x.chunks(ldx).zip(q.chunks_exact_mut(ldq)).zip(inverse) {
+            rows::quantise::<I::V>(&x[..k], inverse, q);
+        }
     }
 }
 
@@ -117,9 +118,24 @@ fn swiglu_all<I: Instructions>(x: &mut [f32], width: usize) {
     }
 }
 
+/// A method of a set: `$generic` compiled with the set's features.
+macro_rules! compiled {
+    ([$($feature:literal),*], $generic:expr, $name:ident($($arg:ident: $t:ty),* $(,)?)) => {
+        fn $name(&self, $($arg: $t),*) {
+            $(#[target_feature(enable = $feature)])*
+            fn inner($($arg: $t),*) {
+                $generic($($arg),*);
+            }
+            // SAFETY: `new` proved that the CPU has the features.
+            #[allow(unused_unsafe)]
+            unsafe { inner($($arg),*) }
+        }
+    };
+}
+
 /// A set of kernels: each method is the generic code compiled with the set's features.
 macro_rules! kernel_set {
-    ($name:ident, $isa:expr, $instructions:ty, [$($feature:literal),*]) => {
+    ($name:ident, $isa:expr, $i:ty, $features:tt) => {
         #[derive(Debug)]
         struct $name(());
 
@@ -133,85 +149,33 @@ macro_rules! kernel_set {
             fn isa(&self) -> Isa {
                 $isa
             }
-            fn linear_i8(&self, rows: usize, a: &[u8], scales: &[f32], w: &PackedI8, out: &mut [f32], ldo: usize, e: Epilogue) {
-                $(#[target_feature(enable = $feature)])*
-                fn inner(rows: usize, a: &[u8], scales: &[f32], w: &PackedI8, out: &mut [f32], ldo: usize, e: Epilogue) {
-                    gemm::linear_i8::<$instructions>(rows, a, scales, w, out, ldo, e);
-                }
-                // SAFETY: `new` proved that the CPU has the features.
-                #[allow(unused_unsafe)]
-                unsafe { inner(rows, a, scales, w, out, ldo, e) }
-            }
-            fn linear_f32(&self, rows: usize, a: &[f32], lda: usize, w: &PackedF32, out: &mut [f32], ldo: usize, e: Epilogue) {
-                $(#[target_feature(enable = $feature)])*
-                fn inner(rows: usize, a: &[f32], lda: usize, w: &PackedF32, out: &mut [f32], ldo: usize, e: Epilogue) {
-                    gemm::linear_f32::<$instructions>(rows, a, lda, w, out, ldo, e);
-                }
-                // SAFETY: `new` proved that the CPU has the features.
-                #[allow(unused_unsafe)]
-                unsafe { inner(rows, a, lda, w, out, ldo, e) }
-            }
-            fn layer_norm(&self, x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, out: &mut [f32]) {
-                $(#[target_feature(enable = $feature)])*
-                fn inner(x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, out: &mut [f32]) {
-                    layer_norm_all::<$instructions>(x, gamma, beta, eps, out);
-                }
-                // SAFETY: `new` proved that the CPU has the features.
-                #[allow(unused_unsafe)]
-                unsafe { inner(x, gamma, beta, eps, out) }
-            }
-            fn quantise(&self, x: &[f32], k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32]) {
-                $(#[target_feature(enable = $feature)])*
-                fn inner(x: &[f32], k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32]) {
-                    quantise_all::<$instructions>(x, k, q, ldq, scales);
-                }
-                // SAFETY: `new` proved that the CPU has the features.
-                #[allow(unused_unsafe)]
-                unsafe { inner(x, k, q, ldq, scales) }
-            }
-            fn swiglu(&self, x: &mut [f32], width: usize) {
-                $(#[target_feature(enable = $feature)])*
-                fn inner(x: &mut [f32], width: usize) {
-                    swiglu_all::<$instructions>(x, width);
-                }
-                // SAFETY: `new` proved that the CPU has the features.
-                #[allow(unused_unsafe)]
-                unsafe { inner(x, width) }
-            }
-            fn pack_head(&self, shape: HeadShape, head: usize, qkv: &[f32], keys: &mut [f32], values: &mut [f32]) {
-                let HeadShape { tokens, width, head_dim } = shape;
-                attention::pack_head(tokens, width, head_dim, head, qkv, keys, values);
-            }
-            fn attend(
-                &self,
-                shape: HeadShape,
-                head: usize,
-                first: usize,
-                qkv: &[f32],
-                keys: &[f32],
-                values: &[f32],
-                scores: &mut [f32],
-                out: &mut [f32],
-                probabilities: Option<&mut [f32]>,
-            ) {
-                $(#[target_feature(enable = $feature)])*
-                fn inner(
-                    shape: HeadShape,
-                    head: usize,
-                    first: usize,
-                    qkv: &[f32],
-                    keys: &[f32],
-                    values: &[f32],
-                    scores: &mut [f32],
-                    out: &mut [f32],
-                    probabilities: Option<&mut [f32]>,
-                ) {
-                    attend_all::<$instructions>(shape, head, first, qkv, keys, values, scores, out, probabilities);
-                }
-                // SAFETY: `new` proved that the CPU has the features.
-                #[allow(unused_unsafe)]
-                unsafe { inner(shape, head, first, qkv, keys, values, scores, out, probabilities) }
-            }
+            compiled!($features, gemm::linear_i8::<$i>, linear_i8(
+                rows: usize, a: &[u8], scales: &[f32], w: &PackedI8, out: &mut [f32], ldo: usize, e: Epilogue,
+            ));
+            compiled!($features, gemm::linear_f32::<$i>, linear_f32(
+                rows: usize, a: &[f32], lda: usize, w: &PackedF32, out: &mut [f32], ldo: usize, e: Epilogue,
+            ));
+            compiled!($features, layer_norm_all::<$i>, layer_norm(
+                x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, out: &mut [f32],
+            ));
+            compiled!($features, quantise_all::<$i>, quantise(
+                x: &[f32], ldx: usize, k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32],
+            ));
+            compiled!($features, swiglu_all::<$i>, swiglu(x: &mut [f32], width: usize));
+            compiled!($features, attention::float::pack_head, pack_head(
+                shape: HeadShape, head: usize, qkv: &[f32], keys: &mut [f32], values: &mut [f32],
+            ));
+            compiled!($features, attend_all::<$i>, attend(
+                shape: HeadShape, head: usize, first: usize, count: usize, qkv: &[f32], keys: &[f32], values: &[f32],
+                scores: &mut [f32], out: &mut [f32], ldo: usize, probabilities: Option<&mut [f32]>,
+            ));
+            compiled!($features, attention::tokens::pack::<$i>, pack_tokens(
+                shape: HeadShape, qkv: &[f32], block: &mut TokenBlock,
+            ));
+            compiled!($features, attention::int8::attend::<$i>, attend_i8(
+                shape: HeadShape, head: usize, queries: &TokenBlock, first: usize, count: usize, blocks: &[TokenBlock],
+                sums: &mut [f32], out: &mut [f32], ldo: usize, probabilities: Option<&mut [f32]>,
+            ));
         }
     };
 }
@@ -229,6 +193,21 @@ kernel_set!(
     ["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "fma"]
 );
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+kernel_set!(
+    AmxInt8Kernels,
+    Isa::AmxInt8,
+    gemm::amx_int8::AmxInt8,
+    ["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "fma"]
+);
+
+#[cfg(target_arch = "aarch64")]
+kernel_set!(NeonKernels, Isa::Neon, gemm::neon::Neon, ["neon"]);
+#[cfg(target_arch = "aarch64")]
+kernel_set!(NeonDotprodKernels, Isa::NeonDotprod, gemm::neon_dotprod::NeonDotprod, ["neon", "dotprod"]);
+#[cfg(target_arch = "aarch64")]
+kernel_set!(NeonI8mmKernels, Isa::NeonI8mm, gemm::neon_i8mm::NeonI8mm, ["neon", "dotprod", "i8mm"]);
+
 /// The kernels of `isa`.
 ///
 /// # Errors
@@ -242,7 +221,14 @@ pub fn kernels(isa: Isa) -> Result<Box<dyn Kernels>, IsaError> {
         Isa::AvxVnni => AvxVnniKernels::new().map(|k| Box::new(k) as _),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512Vnni => Avx512VnniKernels::new().map(|k| Box::new(k) as _),
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Isa::AmxInt8 => AmxInt8Kernels::new().map(|k| Box::new(k) as _),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => NeonKernels::new().map(|k| Box::new(k) as _),
+        #[cfg(target_arch = "aarch64")]
+        Isa::NeonDotprod => NeonDotprodKernels::new().map(|k| Box::new(k) as _),
+        #[cfg(target_arch = "aarch64")]
+        Isa::NeonI8mm => NeonI8mmKernels::new().map(|k| Box::new(k) as _),
         _ => None,
     };
     set.ok_or_else(|| IsaError::unavailable(isa))

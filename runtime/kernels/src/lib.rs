@@ -16,7 +16,8 @@ mod pack;
 mod rows;
 
 pub use aligned::AlignedVec;
+pub use attention::{HeadShape, TokenBlock};
 pub use gemm::Epilogue;
 pub use isa::{Isa, IsaError};
-pub use kernels::{HeadShape, Kernels, kernels};
+pub use kernels::{Kernels, kernels};
 pub use pack::{PackedF32, PackedI8};

@@ -18,6 +18,28 @@ pub(crate) fn exp<V: F32x16>(x: V) -> V {
     p.mul(n.pow2())
 }
 
+/// 2ˣ for x ≤ 0 by the polynomial `c` (highest power first) on [−½, ½]; below −100 the result is 2⁻¹⁰⁰.
+#[inline(always)]
+pub(crate) fn exp2<V: F32x16, const N: usize>(x: V, c: [f32; N]) -> V {
+    // adding 1.5·2²³ leaves the nearest integer in the low bits
+    let magic = V::splat(12_582_912.0);
+    let x = x.max(V::splat(-100.0));
+    let shifted = x.add(magic);
+    let f = x.sub(shifted.sub(magic));
+    let mut p = V::splat(c[0]);
+    for c in &c[1..] {
+        p = p.fma(f, V::splat(*c));
+    }
+    p.scale_by(shifted)
+}
+
+/// For [`exp2`]: relative error < 2e-7.
+pub(crate) const EXP2: [f32; 7] =
+    [1.534_581_2e-4, 1.339_993_1e-3, 9.618_489e-3, 5.550_328_6e-2, 0.240_226_46, std::f32::consts::LN_2, 1.0];
+
+/// For [`exp2`]: 255·2ˣ, relative error < 8e-5, which is a fiftieth of a step of the largest value.
+pub(crate) const EXP2_STEPS: [f32; 4] = [14.068_776, 61.865_837, 176.781_56, 254.981_66];
+
 /// erf x, absolute error < 4e-7: an odd rational function on [−4, 4], outside of which erf is ±1 to within 2e-8.
 ///
 /// The coefficients are the minimax fit that Eigen and others publish for f32.
@@ -82,6 +104,16 @@ mod tests {
             .fold(0.0, f64::max);
         assert!(worst < 2e-7, "{worst}");
         assert!(each(exp, -1e30) < 2e-38);
+    }
+
+    #[test]
+    fn exp2_is_within_its_bounds() {
+        let worst = |f: &dyn Fn(f32) -> f64| (-9900..=0).map(|i| f(i as f32 / 100.0)).fold(0.0, f64::max);
+        let fine = worst(&|x| (each(|x| exp2(x, EXP2), x) / f64::from(x).exp2() - 1.0).abs());
+        assert!(fine < 2e-7, "{fine}");
+        let steps = worst(&|x| (each(|x| exp2(x, EXP2_STEPS), x) / (255.0 * f64::from(x).exp2()) - 1.0).abs());
+        assert!(steps < 8e-5, "{steps}");
+        assert!(each(|x| exp2(x, EXP2), f32::NEG_INFINITY) < 1e-30);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Weights in the layout the tiles read: panels of 16 output columns, padded with zeros.
 
 use crate::aligned::AlignedVec;
+use crate::isa::Isa;
 
 /// f32 weights [K, N] in panels `[N/16][K][16]`, with bias [N].
 #[derive(Debug)]
@@ -39,40 +40,48 @@ impl PackedF32 {
     }
 }
 
-/// int8 weights [K, N] in panels `[N/16][K/4][16][4]`, with per-column scale and bias [N].
+/// int8 weights [K, N] in panels `[N/16][K/G][16][G]`, with per-column scale and bias [N]. G is what the instruction set
+/// multiplies at once, so weights belong to the set they were packed for.
 #[derive(Debug)]
 pub struct PackedI8 {
     k: usize,
     n: usize,
+    group: usize,
     pub(crate) panels: AlignedVec<i8>,
-    /// 128·Σₖ w, per column: what the +128 of the activations adds.
+    /// −128·Σₖ w, per column: what the +128 of the activations adds, taken off.
     pub(crate) offset: AlignedVec<i32>,
     pub(crate) scale: AlignedVec<f32>,
     pub(crate) bias: AlignedVec<f32>,
 }
 
 impl PackedI8 {
-    /// Packs row-major `weight` [K, N].
+    /// Packs row-major `weight` [K, N] for `isa`.
     ///
     /// # Panics
     /// When a length is off: a programming error, shapes are checked where weights are read.
-    pub fn new(k: usize, n: usize, weight: &[i8], scale: &[f32], bias: &[f32]) -> Self {
+    pub fn new(isa: Isa, k: usize, n: usize, weight: &[i8], scale: &[f32], bias: &[f32]) -> Self {
         assert_eq!(weight.len(), k * n, "weight is [K, N]");
-        let k4 = k.div_ceil(4);
-        let mut panels: AlignedVec<i8> = AlignedVec::zeroed(n.div_ceil(16) * 64 * k4);
+        let group = isa.group();
+        let groups = k.div_ceil(group);
+        let mut panels: AlignedVec<i8> = AlignedVec::zeroed(n.div_ceil(16) * 16 * group * groups);
         let mut offset: AlignedVec<i32> = AlignedVec::zeroed(n.div_ceil(16) * 16);
         for (i, row) in weight.chunks_exact(n.max(1)).enumerate() {
             for (p, columns) in row.chunks(16).enumerate() {
-                let at = (p * k4 + i / 4) * 64 + i % 4;
+                let at = (p * groups + i / group) * 16 * group + i % group;
                 for (c, w) in columns.iter().enumerate() {
                     // −128 would break the |a|·(±b) products of AVX2; symmetric weights never need it.
                     let w = (*w).max(-127);
-                    panels[at + c * 4] = w;
-                    offset[p * 16 + c] += 128 * i32::from(w);
+                    panels[at + c * group] = w;
+                    offset[p * 16 + c] -= 128 * i32::from(w);
                 }
             }
         }
-        PackedI8 { k, n, panels, offset, scale: padded(scale, n), bias: padded(bias, n) }
+        PackedI8 { k, n, group, panels, offset, scale: padded(scale, n), bias: padded(bias, n) }
+    }
+
+    /// G
+    pub(crate) fn group(&self) -> usize {
+        self.group
     }
 
     /// K, the inputs.
@@ -80,9 +89,9 @@ impl PackedI8 {
         self.k
     }
 
-    /// K rounded up to a multiple of 4: the row length of the quantised activations.
+    /// K rounded up to a multiple of G: the row length of the quantised activations.
     pub fn padded_k(&self) -> usize {
-        self.k.div_ceil(4) * 4
+        self.k.next_multiple_of(self.group)
     }
 
     /// N, the outputs.

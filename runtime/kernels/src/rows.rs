@@ -54,32 +54,52 @@ pub(crate) fn layer_norm<V: F32x16>(x: &[f32], gamma: &[f32], beta: &[f32], eps:
     }
 }
 
-/// Per-row symmetric int8: s = max(max|x|, 1e-9), q = round(x·(127/s)) + 128; returns the scale s/127.
+/// Of up to 16 rows x: 127/s and s/127 with s = max(max|x|, 1e-9).
+#[inline(always)]
+pub(crate) fn int8_scales<'a, V: F32x16>(rows: impl Iterator<Item = &'a [f32]>) -> ([f32; 16], [f32; 16]) {
+    let mut peaks = [[1e-9; 16]; 16];
+    let mut n = 0;
+    for (x, peak) in rows.zip(&mut peaks) {
+        let (full, tail) = lanes!(x);
+        let mut largest = V::splat(1e-9);
+        for v in full {
+            largest = largest.max(V::load(v).abs());
+        }
+        if !tail.is_empty() {
+            largest = largest.max(V::load_partial(tail).abs());
+        }
+        largest.store(peak);
+        n += 1;
+    }
+    let (s, steps) = (V::reduce_rows_max(&peaks, n), V::splat(127.0));
+    let mut scales = ([0.0; 16], [0.0; 16]);
+    steps.div(s).store(&mut scales.0);
+    s.div(steps).store(&mut scales.1);
+    scales
+}
+
+/// round(x·inverse) + 128 for up to 16 values; 128 (zero) beyond.
+#[inline(always)]
+pub(crate) fn to_biased<V: F32x16>(x: &[f32], inverse: f32, q: &mut [u8; 16]) {
+    V::load_up_to_16(x).mul(V::splat(inverse)).store_biased_u8(q);
+}
+
+/// Per-row symmetric int8: q = round(x·inverse) + 128, `inverse` from [`int8_scales`].
 /// What `q` has beyond the row's length is set to 128 (zero).
 #[inline(always)]
-pub(crate) fn quantise<V: F32x16>(x: &[f32], q: &mut [u8]) -> f32 {
-    let (full, tail) = lanes!(x);
-    let mut largest = V::splat(1e-9);
-    for v in full {
-        largest = largest.max(V::load(v).abs());
-    }
-    if !tail.is_empty() {
-        largest = largest.max(V::load_partial(tail).abs());
-    }
-    let s = largest.reduce_max();
-    let inverse = V::splat(127.0 / s);
+pub(crate) fn quantise<V: F32x16>(x: &[f32], inverse: f32, q: &mut [u8]) {
     let (q, rest) = q.split_at_mut(x.len());
+    let (full, tail) = lanes!(x);
     let (q_full, q_tail) = q.as_chunks_mut::<16>();
     for (v, o) in full.iter().zip(q_full) {
-        V::load(v).mul(inverse).round().store_biased_u8(o);
+        to_biased::<V>(v, inverse, o);
     }
     if !tail.is_empty() {
         let mut lanes = [0; 16];
-        V::load_partial(tail).mul(inverse).round().store_biased_u8(&mut lanes);
+        to_biased::<V>(tail, inverse, &mut lanes);
         q_tail.copy_from_slice(&lanes[..q_tail.len()]);
     }
     rest.fill(128);
-    s / 127.0
 }
 
 /// scores ← exp(scores − max) over the first `n` values, 0 beyond; returns 1/Σ. The row's length is a multiple of 16.

@@ -1,7 +1,7 @@
 //! Every instruction set of this CPU gives the scalar set's bits, on every shape edge.
 
 use proptest::prelude::*;
-use rad_dino_kernels::{Epilogue, HeadShape, Isa, Kernels, PackedF32, PackedI8, kernels};
+use rad_dino_kernels::{Epilogue, HeadShape, Isa, Kernels, PackedF32, PackedI8, TokenBlock, kernels};
 
 fn others() -> Vec<Box<dyn Kernels>> {
     Isa::ALL.into_iter().filter(|isa| *isa != Isa::Scalar).filter_map(|isa| kernels(isa).ok()).collect()
@@ -34,21 +34,24 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn linear_i8(rows in 0usize..20, k in 1usize..130, n in 1usize..200, seed: u64, extreme: bool, e: u8) {
+    fn linear_i8(
+        rows in 0usize..40, k in prop_oneof![1usize..130, Just(64), Just(128)], n in 1usize..200, seed: u64,
+        extreme: bool, e: u8,
+    ) {
         let weight: Vec<i8> = values(k * n, seed).iter()
             .map(|v| if extreme { if *v > 0.0 { 127 } else { -127 } } else { (v * 127.0) as i8 }).collect();
         let scale: Vec<f32> = values(n, seed ^ 1).iter().map(|v| v.abs() * 0.01).collect();
         let bias = values(n, seed ^ 2);
-        let w = PackedI8::new(k, n, &weight, &scale, &bias);
-        let mut a = vec![128u8; rows * w.padded_k()];
-        for (row, x) in a.chunks_exact_mut(w.padded_k()).zip(values(rows * k, seed ^ 3).chunks_exact(k)) {
-            for (a, x) in row.iter_mut().zip(x) {
-                *a = if extreme { if *x > 0.0 { 255 } else { 1 } } else { (x * 127.0) as i8 as u8 ^ 128 };
-            }
-        }
+        let signed: Vec<i8> = values(rows * k, seed ^ 3).iter()
+            .map(|x| if extreme { if *x > 0.0 { 127 } else { -127 } } else { (x * 127.0) as i8 }).collect();
         let scales = values(rows, seed ^ 4);
         let start = values(rows * n, seed ^ 5);
         let run = |kernels: &dyn Kernels| {
+            let w = PackedI8::new(kernels.isa(), k, n, &weight, &scale, &bias);
+            let mut a = vec![128u8; rows * w.padded_k()];
+            for (row, x) in a.chunks_exact_mut(w.padded_k()).zip(signed.chunks_exact(k)) {
+                row.iter_mut().zip(x).for_each(|(a, x)| *a = *x as u8 ^ 128);
+            }
             let mut out = start.clone();
             kernels.linear_i8(rows, &a, &scales, &w, &mut out, n, epilogue(e));
             bits(&out)
@@ -77,7 +80,7 @@ proptest! {
     }
 
     #[test]
-    fn rows(rows in 0usize..5, d in 1usize..200, seed: u64, zero: bool, size in 0u8..3) {
+    fn rows(rows in 0usize..20, d in 1usize..200, seed: u64, zero: bool, size in 0u8..3) {
         let factor = [1.0, 1e-12, 1e12][usize::from(size)];
         let x: Vec<f32> = values(rows * d, seed).iter().map(|v| if zero { 0.0 } else { v * factor }).collect();
         let (gamma, beta) = (values(d, seed ^ 1), values(d, seed ^ 2));
@@ -86,7 +89,7 @@ proptest! {
             kernels.layer_norm(&x, &gamma, &beta, 1e-6, &mut normed);
             let ldq = d.div_ceil(4) * 4;
             let (mut q, mut scales) = (vec![0; rows * ldq], vec![0.0; rows]);
-            kernels.quantise(&x, d, &mut q, ldq, &mut scales);
+            kernels.quantise(&x, d, d, &mut q, ldq, &mut scales);
             let mut gated: Vec<f32> = [&x[..], &x[..]].concat();
             kernels.swiglu(&mut gated, 2 * d);
             (bits(&normed), q, bits(&scales), bits(&gated))
@@ -108,7 +111,10 @@ proptest! {
             let mut scores = vec![0.0; shape.scores_len()];
             let mut out = vec![0.0; tokens * head_dim];
             let mut p = vec![0.0; tokens];
-            kernels.attend(shape, heads - 1, 0, &qkv, &keys, &values, &mut scores, &mut out, Some(&mut p));
+            let (head, count) = (heads - 1, tokens);
+            kernels.attend(
+                shape, head, 0, count, &qkv, &keys, &values, &mut scores, &mut out, head_dim, Some(&mut p),
+            );
             (bits(&out), bits(&p), p.iter().sum::<f32>())
         };
         let truth = run(&*scalar());
@@ -116,6 +122,100 @@ proptest! {
         for set in others() {
             prop_assert_eq!(&truth, &run(&*set), "{}", set.isa());
         }
+    }
+}
+
+/// int8 attention of all heads: [T, D], and the first token's probabilities of the last head.
+fn attend_i8(kernels: &dyn Kernels, shape: HeadShape, qkv: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let mut blocks = vec![];
+    for rows in qkv.chunks(TokenBlock::TOKENS * 3 * shape.width) {
+        let mut block = TokenBlock::default();
+        kernels.pack_tokens(shape, rows, &mut block);
+        blocks.push(block);
+    }
+    let mut sums = vec![0.0; shape.sums_len()];
+    let (mut out, mut p) = (vec![0.0; shape.tokens * shape.width], vec![0.0; shape.tokens]);
+    for head in 0..shape.heads() {
+        for (i, queries) in blocks.iter().enumerate() {
+            let first = i * TokenBlock::TOKENS;
+            let count = (shape.tokens - first).min(TokenBlock::TOKENS);
+            let out = &mut out[first * shape.width + head * shape.head_dim..];
+            let p = (i == 0).then_some(&mut p[..]);
+            kernels.attend_i8(shape, head, queries, 0, count, &blocks, &mut sums, out, shape.width, p);
+        }
+    }
+    (out, p)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn attention_i8(
+        tokens in 1usize..200, heads in 1usize..4, head_dim in prop_oneof![1usize..90, Just(64)], seed: u64, size in 0u8..4, flat: bool
+    ) {
+        let shape = HeadShape { tokens, width: heads * head_dim, head_dim };
+        let factor = [1.0, 0.0, 1e12, 30.0][usize::from(size)];
+        let level = |v: f32| if flat { v.signum() } else { v };
+        let qkv: Vec<f32> = values(tokens * 3 * shape.width, seed).iter().map(|v| level(*v) * factor).collect();
+        let (out, p) = attend_i8(&*scalar(), shape, &qkv);
+        prop_assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-5, "probabilities sum to one");
+        let limit = factor * 1.01;
+        prop_assert!(out.iter().all(|x| x.abs() <= limit), "a mean of values stays within their range");
+        for set in others() {
+            let (other, other_p) = attend_i8(&*set, shape, &qkv);
+            prop_assert_eq!(bits(&out), bits(&other), "{}", set.isa());
+            prop_assert_eq!(bits(&p), bits(&other_p), "{}", set.isa());
+        }
+    }
+}
+
+#[test]
+fn attention_i8_is_near_f64_arithmetic() {
+    let shape = HeadShape { tokens: 150, width: 128, head_dim: 64 };
+    let qkv: Vec<f32> = values(150 * 3 * 128, 7).iter().map(|v| v * 0.7).collect();
+    let (out, p) = attend_i8(&*scalar(), shape, &qkv);
+    let at = |t: usize, part: usize, head: usize, i: usize| f64::from(qkv[(t * 3 + part) * 128 + head * 64 + i]);
+    let (mut worst, mut worst_p) = (0.0f64, 0.0f64);
+    for head in 0..2 {
+        for t in 0..150 {
+            let scores: Vec<f64> =
+                (0..150).map(|u| (0..64).map(|i| at(t, 0, head, i) * at(u, 1, head, i)).sum()).collect();
+            let e: Vec<f64> = scores.iter().map(|s: &f64| s.exp()).collect();
+            let total: f64 = e.iter().sum();
+            for i in 0..64 {
+                let truth: f64 = e.iter().enumerate().map(|(u, e)| e / total * at(u, 2, head, i)).sum();
+                worst = worst.max((truth - f64::from(out[t * 128 + head * 64 + i])).abs());
+            }
+            if t == 0 && head == 1 {
+                for (p, e) in p.iter().zip(&e) {
+                    worst_p = worst_p.max((f64::from(*p) * total / e - 1.0).abs());
+                }
+            }
+        }
+    }
+    assert!(worst < 0.01, "{worst}");
+    assert!(worst_p < 0.1, "{worst_p}");
+}
+
+/// The shapes of ViT-S, whole tiles and strips on every set.
+#[test]
+fn whole_tiles_agree() {
+    let (rows, k, n) = (70, 384, 1152);
+    let weight: Vec<i8> = values(k * n, 1).iter().map(|v| (v * 127.0) as i8).collect();
+    let (scale, bias, x) = (vec![1e-4; n], values(n, 2), values(rows * k, 3));
+    let run = |kernels: &dyn Kernels| {
+        let w = PackedI8::new(kernels.isa(), k, n, &weight, &scale, &bias);
+        let (mut q, mut scales, mut qkv) = (vec![0; rows * k], vec![0.0; rows], vec![0.0; rows * n]);
+        kernels.quantise(&x, k, k, &mut q, k, &mut scales);
+        kernels.linear_i8(rows, &q, &scales, &w, &mut qkv, n, Epilogue::Gelu);
+        let shape = HeadShape { tokens: rows, width: k, head_dim: 64 };
+        let (out, p) = attend_i8(kernels, shape, &qkv);
+        (bits(&qkv), bits(&out), bits(&p))
+    };
+    let truth = run(&*scalar());
+    for set in others() {
+        assert!(truth == run(&*set), "{}", set.isa());
     }
 }
 
@@ -138,7 +238,7 @@ fn linear_f32_equals_f64_arithmetic() {
 fn linear_i8_equals_i64_arithmetic() {
     let (rows, k, n) = (5, 19, 21);
     let weight: Vec<i8> = values(k * n, 4).iter().map(|v| (v * 127.0) as i8).collect();
-    let w = PackedI8::new(k, n, &weight, &vec![1.0; n], &vec![0.0; n]);
+    let w = PackedI8::new(Isa::Scalar, k, n, &weight, &vec![1.0; n], &vec![0.0; n]);
     let a: Vec<u8> = values(rows * 20, 5).iter().map(|v| (v * 127.0) as i8 as u8 ^ 128).collect();
     let mut out = vec![0.0; rows * n];
     scalar().linear_i8(rows, &a, &vec![1.0; rows], &w, &mut out, n, Epilogue::Store);

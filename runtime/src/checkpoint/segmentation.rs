@@ -73,10 +73,7 @@ impl SegmentationHead {
         for (name, shape, values) in self.tensors(dim) {
             let expected = shape.iter().product::<usize>();
             if values.len() != expected {
-                return Err(refuse(format!(
-                    "segmentation.{name} has {} values, expected {expected}",
-                    values.len()
-                )));
+                return Err(refuse(format!("segmentation.{name} has {} values, expected {expected}", values.len())));
             }
         }
         Ok(())

@@ -12,7 +12,9 @@ use crate::engine::Outputs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Manifest;
 use crate::model::manifest::Heads;
-use crate::output::json::{Answer, Embedding, EngineInfo, Failure, INFER_SCHEMA, Input, Model, Region, Timing, Warning};
+use crate::output::json::{
+    Answer, Embedding, EngineInfo, Failure, INFER_SCHEMA, Input, Model, Region, Timing, Warning,
+};
 use crate::output::{heatmap, mask, npy, text};
 use crate::preprocess::{Geometry, preprocess};
 use crate::probe::{self, Distance};

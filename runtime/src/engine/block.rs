@@ -1,12 +1,13 @@
 //! The transformer block, fused: x += A(LN₁ x), x += F(LN₂ x), with LayerScale and 1/√hd folded into the weights.
 
-use rad_dino_kernels::{Epilogue, HeadShape};
+use rad_dino_kernels::{Epilogue, HeadShape, Kernels, TokenBlock};
 use rayon::prelude::*;
 
+use super::attention::Operands;
 use super::context::Context;
-use super::linear::Linear;
+use super::linear::{Linear, Quantised};
 use super::norm::LayerNorm;
-use super::scratch::{CHUNK, ImageScratch, sized};
+use super::scratch::{ImageScratch, RowScratch, sized};
 
 /// The non-linearity of the feed-forward layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Block {
     pub heads: usize,
     /// GELU or SwiGLU.
     pub activation: Activation,
+    /// Whether attention is int8, too (EncoderBlockInt8), or f32.
+    pub int8_attention: bool,
     /// Whether this is the last block, whose CLS attention is kept for heat maps.
     pub record_attention: bool,
 }
@@ -51,22 +54,71 @@ impl Block {
         let width = self.width();
         let shape = HeadShape { tokens: x.len() / width, width, head_dim: width / self.heads };
         let mut scratch = context.scratch.image();
-        self.attention(context, shape, x, &mut scratch);
-        if self.record_attention {
-            context.record_attention(image, shape.tokens, &scratch.cls_attention[..self.heads * shape.tokens]);
-        }
-        self.project_and_feed_forward(context, shape, &scratch.attended, x);
+        let operands = if self.int8_attention {
+            self.quantised(context, shape, x, &mut scratch)
+        } else {
+            self.packed(context, shape, x, &mut scratch)
+        };
+        share(x, 0, context.scratch.chunk(shape.tokens), width, &|x, first| {
+            let mut scratch = context.scratch.rows();
+            let RowScratch { rows: attended, hidden, quantised, cls } = &mut *scratch;
+            let attended = sized(attended, x.len());
+            if self.record_attention && first == 0 {
+                let cls = sized(cls, self.heads * shape.tokens);
+                operands.attend(&*context.kernels, shape, first, attended, hidden, Some(&mut *cls));
+                context.record_attention(image, shape.tokens, cls);
+            } else {
+                operands.attend(&*context.kernels, shape, first, attended, hidden, None);
+            }
+            self.project_and_feed_forward(&*context.kernels, attended, hidden, quantised, x);
+        });
     }
 
-    fn attention(&self, context: &Context, shape: HeadShape, x: &[f32], scratch: &mut ImageScratch) {
-        let HeadShape { tokens, width, head_dim } = shape;
-        let kernels = &*context.kernels;
-        let qkv = sized(&mut scratch.qkv, tokens * 3 * width);
-        qkv.par_chunks_mut(CHUNK * 3 * width).zip(x.par_chunks(CHUNK * width)).for_each(|(out, x)| {
-            let mut rows = context.scratch.rows();
-            let (normed, _, quantised) = rows.buffers(x.len(), 0);
-            self.norm1.apply(kernels, x, normed);
-            self.qkv.apply(kernels, x.len() / width, normed, width, quantised, out, Epilogue::Store);
+    /// LayerNorm and the projection to q|k|v for some rows.
+    fn qkv(&self, kernels: &dyn Kernels, x: &[f32], normed: &mut Vec<f32>, quantised: &mut Quantised, out: &mut [f32]) {
+        let width = self.width();
+        let normed = sized(normed, x.len());
+        self.norm1.apply(kernels, x, normed);
+        self.qkv.apply(kernels, x.len() / width, normed, width, quantised, out, Epilogue::Store);
+    }
+
+    fn quantised<'s>(
+        &self,
+        context: &Context,
+        shape: HeadShape,
+        x: &[f32],
+        scratch: &'s mut ImageScratch,
+    ) -> Operands<'s> {
+        let (width, kernels) = (shape.width, &*context.kernels);
+        let count = shape.tokens.div_ceil(TokenBlock::TOKENS);
+        if scratch.blocks.len() < count {
+            scratch.blocks.resize_with(count, TokenBlock::default);
+        }
+        let blocks = &mut scratch.blocks[..count];
+        blocks.par_iter_mut().zip(x.par_chunks(TokenBlock::TOKENS * width)).for_each(|(block, x)| {
+            let mut scratch = context.scratch.rows();
+            let RowScratch { rows, hidden, quantised, .. } = &mut *scratch;
+            let qkv = sized(hidden, 3 * x.len());
+            self.qkv(kernels, x, rows, quantised, qkv);
+            kernels.pack_tokens(shape, qkv, block);
+        });
+        Operands::Int8(blocks)
+    }
+
+    fn packed<'s>(
+        &self,
+        context: &Context,
+        shape: HeadShape,
+        x: &[f32],
+        scratch: &'s mut ImageScratch,
+    ) -> Operands<'s> {
+        let (width, kernels) = (shape.width, &*context.kernels);
+        let qkv = sized(&mut scratch.qkv, 3 * x.len());
+        let rows = context.scratch.chunk(shape.tokens) * width;
+        qkv.par_chunks_mut(3 * rows).zip(x.par_chunks(rows)).for_each(|(out, x)| {
+            let mut scratch = context.scratch.rows();
+            let RowScratch { rows, quantised, .. } = &mut *scratch;
+            self.qkv(kernels, x, rows, quantised, out);
         });
         let qkv = &*qkv;
         let keys = sized(&mut scratch.keys, self.heads * shape.keys_len());
@@ -75,52 +127,40 @@ impl Block {
             .zip(values.par_chunks_mut(shape.values_len()))
             .enumerate()
             .for_each(|(head, (keys, values))| kernels.pack_head(shape, head, qkv, keys, values));
-        let (keys, values) = (&*keys, &*values);
-        let attended = sized(&mut scratch.attended, self.heads * tokens * head_dim);
-        let cls = sized(&mut scratch.cls_attention, self.heads * tokens);
-        attended.par_chunks_mut(tokens * head_dim).zip(cls.par_chunks_mut(tokens)).enumerate().for_each(
-            |(head, (out, cls))| {
-                let keys = &keys[head * shape.keys_len()..][..shape.keys_len()];
-                let values = &values[head * shape.values_len()..][..shape.values_len()];
-                let attend = |first: usize, out: &mut [f32], cls: Option<&mut [f32]>| {
-                    let mut rows = context.scratch.rows();
-                    let (scores, _, _) = rows.buffers(shape.scores_len(), 0);
-                    kernels.attend(shape, head, first, qkv, keys, values, scores, out, cls);
-                };
-                let (start, rest) = out.split_at_mut(CHUNK.min(tokens) * head_dim);
-                rayon::join(
-                    || attend(0, start, Some(cls)),
-                    || {
-                        rest.par_chunks_mut(CHUNK * head_dim)
-                            .enumerate()
-                            .for_each(|(chunk, out)| attend((chunk + 1) * CHUNK, out, None));
-                    },
-                );
-            },
-        );
+        Operands::Float { qkv, keys, values }
     }
 
-    fn project_and_feed_forward(&self, context: &Context, shape: HeadShape, attended: &[f32], x: &mut [f32]) {
-        let HeadShape { tokens, width, head_dim } = shape;
-        let kernels = &*context.kernels;
-        x.par_chunks_mut(CHUNK * width).enumerate().for_each(|(chunk, x)| {
-            let count = x.len() / width;
-            let mut rows = context.scratch.rows();
-            let (normed, hidden, quantised) = rows.buffers(x.len(), count * self.fc1.outputs());
-            for (r, row) in normed.chunks_exact_mut(width).enumerate() {
-                for (head, out) in row.chunks_exact_mut(head_dim).enumerate() {
-                    let at = (head * tokens + chunk * CHUNK + r) * head_dim;
-                    out.copy_from_slice(&attended[at..at + head_dim]);
-                }
-            }
-            self.output.apply(kernels, count, normed, width, quantised, x, Epilogue::Residual);
-            self.norm2.apply(kernels, x, normed);
-            let epilogue = if self.activation == Activation::Gelu { Epilogue::Gelu } else { Epilogue::Store };
-            self.fc1.apply(kernels, count, normed, width, quantised, hidden, epilogue);
-            if self.activation == Activation::SwiGlu {
-                kernels.swiglu(hidden, self.fc1.outputs());
-            }
-            self.fc2.apply(kernels, count, hidden, self.fc1.outputs(), quantised, x, Epilogue::Residual);
-        });
+    fn project_and_feed_forward(
+        &self,
+        kernels: &dyn Kernels,
+        normed: &mut [f32],
+        hidden: &mut Vec<f32>,
+        quantised: &mut Quantised,
+        x: &mut [f32],
+    ) {
+        let width = self.width();
+        let count = x.len() / width;
+        let hidden = sized(hidden, count * self.fc1.outputs());
+        self.output.apply(kernels, count, normed, width, quantised, x, Epilogue::Residual);
+        self.norm2.apply(kernels, x, normed);
+        let epilogue = if self.activation == Activation::Gelu { Epilogue::Gelu } else { Epilogue::Store };
+        self.fc1.apply(kernels, count, normed, width, quantised, hidden, epilogue);
+        if self.activation == Activation::SwiGlu {
+            kernels.swiglu(hidden, self.fc1.outputs());
+        }
+        self.fc2.apply(kernels, count, hidden, self.fc1.outputs(), quantised, x, Epilogue::Residual);
     }
+}
+
+/// Calls `task(part, first row)` for parts of `chunk` rows of `x`, which starts with row `first`, in parallel; up to a
+/// quarter more stays with the last part, so that a few left-over rows do not cost a pass over the weights.
+fn share(x: &mut [f32], first: usize, chunk: usize, width: usize, task: &(dyn Fn(&mut [f32], usize) + Sync)) {
+    let rows = x.len() / width;
+    let chunks = (rows + chunk - 1 - chunk / 4) / chunk;
+    if chunks <= 1 {
+        return task(x, first);
+    }
+    let half = chunks / 2 * chunk;
+    let (left, right) = x.split_at_mut(half * width);
+    rayon::join(|| share(left, first, chunk, width, task), || share(right, first + half, chunk, width, task));
 }

@@ -1,24 +1,24 @@
 //! Parts from a model file of ours: every node is one function call, its weights are read straight from the file's bytes.
 
-use rad_dino_kernels::{PackedF32, PackedI8};
+use rad_dino_kernels::{Isa, PackedF32, PackedI8};
 use rayon::prelude::*;
 
 use super::block::{Activation, Block};
 use super::heads::{Head, Heads};
 use super::linear::Linear;
 use super::norm::LayerNorm;
-use super::parts::{BLOCK_FUNCTIONS, Parts};
+use super::parts::{BLOCK_FUNCTIONS, INT8_BLOCK, Parts};
 use super::patch_embed::PatchEmbed;
 use super::segmentation::Segmentation;
 use crate::error::Result;
-use crate::model::{SegmentationSizes, manifest};
 use crate::model::onnx::{DOMAIN, INT8, Node, OnnxFile, refused};
+use crate::model::{SegmentationSizes, manifest};
 
-/// Reads the parts of `file`; blocks are packed in parallel on the current pool.
+/// Reads the parts of `file` for the kernels of `isa`; blocks are packed in parallel on the current pool.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Model`] naming the node or tensor that does not fit.
-pub fn parts(file: &OnnxFile<'_>) -> Result<Parts> {
+pub fn parts(file: &OnnxFile<'_>, isa: Isa) -> Result<Parts> {
     if let Some(stranger) = file.nodes.iter().find(|node| node.domain != DOMAIN) {
         return Err(refused(format!("node `{}` ({}) is no function of ours", stranger.name, stranger.op_type)));
     }
@@ -26,7 +26,7 @@ pub fn parts(file: &OnnxFile<'_>) -> Result<Parts> {
     if first.op_type != "PatchEmbed" {
         return Err(refused(format!("the graph starts with `{}`, expected PatchEmbed", first.op_type)));
     }
-    let patch_embed = patch_embed(file, first)?;
+    let patch_embed = patch_embed(file, isa, first)?;
     let width = patch_embed.width();
     let depth = blocks.iter().take_while(|node| BLOCK_FUNCTIONS.contains(&node.op_type)).count();
     let (blocks, rest) = blocks.split_at(depth);
@@ -45,17 +45,18 @@ pub fn parts(file: &OnnxFile<'_>) -> Result<Parts> {
     let blocks = blocks
         .par_iter()
         .enumerate()
-        .map(|(i, node)| block(file, node, width, i == last))
+        .map(|(i, node)| block(file, isa, node, width, i == last))
         .collect::<Result<Vec<_>>>()?;
-    let reader = Reader { file, node: norm };
+    let reader = Reader { file, isa, node: norm };
     let final_norm = reader.norm(1, width)?;
-    let heads = heads.map(|node| probes(file, node, &patch_embed)).transpose()?;
+    let heads = heads.map(|node| probes(file, isa, node, &patch_embed)).transpose()?;
     Ok(Parts { patch_embed, blocks, final_norm, heads })
 }
 
 /// Reads a node's inputs by position.
 struct Reader<'a> {
     file: &'a OnnxFile<'a>,
+    isa: Isa,
     node: &'a Node<'a>,
 }
 
@@ -94,7 +95,7 @@ impl<'a> Reader<'a> {
             let scale = self.floats(*input + 1, &[n])?;
             let bias = self.floats(*input + 2, &[n])?;
             *input += 3;
-            return Ok(Linear::Int8(PackedI8::new(k, n, &weight.to_i8()?, &scale, &bias)));
+            return Ok(Linear::Int8(PackedI8::new(self.isa, k, n, &weight.to_i8()?, &scale, &bias)));
         }
         let values = weight.to_f32()?;
         let bias = self.floats(*input + 1, &[n])?;
@@ -103,8 +104,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn patch_embed(file: &OnnxFile<'_>, node: &Node<'_>) -> Result<PatchEmbed> {
-    let reader = Reader { file, node };
+fn patch_embed(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>) -> Result<PatchEmbed> {
+    let reader = Reader { file, isa, node };
     let p = node.size("patch_size")?;
     let weight = reader.tensor(1)?;
     let [width, 3, height, columns] = weight.dims[..] else {
@@ -133,9 +134,9 @@ fn patch_embed(file: &OnnxFile<'_>, node: &Node<'_>) -> Result<PatchEmbed> {
     Ok(PatchEmbed { projection, prefix, positions, patch_size: p, grid })
 }
 
-fn block(file: &OnnxFile<'_>, node: &Node<'_>, width: usize, last: bool) -> Result<(&'static str, Block)> {
+fn block(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, width: usize, last: bool) -> Result<(&'static str, Block)> {
     let function = BLOCK_FUNCTIONS.into_iter().find(|name| *name == node.op_type).unwrap_or(BLOCK_FUNCTIONS[0]);
-    let reader = Reader { file, node };
+    let reader = Reader { file, isa, node };
     let heads = node.size("num_heads")?;
     if !width.is_multiple_of(heads) {
         return Err(refused(format!("node `{}`: {heads} heads do not divide the width {width}", node.name)));
@@ -158,11 +159,13 @@ fn block(file: &OnnxFile<'_>, node: &Node<'_>, width: usize, last: bool) -> Resu
     let fc1 = reader.linear(&mut at, width, hidden)?;
     let inner = if activation == Activation::SwiGlu { hidden / 2 } else { hidden };
     let fc2 = reader.linear(&mut at, inner, width)?;
-    Ok((function, Block { norm1, qkv, output, norm2, fc1, fc2, heads, activation, record_attention: last }))
+    let int8_attention = function == INT8_BLOCK;
+    let record_attention = last;
+    Ok((function, Block { norm1, qkv, output, norm2, fc1, fc2, heads, activation, int8_attention, record_attention }))
 }
 
-fn probes(file: &OnnxFile<'_>, node: &Node<'_>, patch_embed: &PatchEmbed) -> Result<Heads> {
-    let reader = Reader { file, node };
+fn probes(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, patch_embed: &PatchEmbed) -> Result<Heads> {
+    let reader = Reader { file, isa, node };
     let (width, prefix_tokens) = (patch_embed.width(), patch_embed.prefix_tokens());
     if node.size("prefix_tokens")? != prefix_tokens {
         return Err(refused(format!("node `{}`: prefix_tokens is not {prefix_tokens}", node.name)));

@@ -74,6 +74,7 @@ fn block(config: &Config, block: &BlockWeights, last: bool) -> Block {
         fc2: Linear::F32(fc2),
         heads: config.num_attention_heads,
         activation,
+        int8_attention: false,
         record_attention: last,
     }
 }

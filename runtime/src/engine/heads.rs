@@ -34,9 +34,10 @@ impl Heads {
     /// Names and shapes (without the batch) of the graph's outputs, in order.
     pub fn outputs(&self) -> Vec<(&'static str, Vec<usize>)> {
         let heads = self.heads.iter().map(|head| (Names::output_name(&head.name), vec![head.readout.n()]));
-        let segmentation = self.segmentation.iter().map(|head| {
-            (Names::output_name("segmentation"), vec![head.channels, head.side(), head.side()])
-        });
+        let segmentation = self
+            .segmentation
+            .iter()
+            .map(|head| (Names::output_name("segmentation"), vec![head.channels, head.side(), head.side()]));
         heads.chain(segmentation).collect()
     }
 

@@ -2,8 +2,6 @@
 
 use rad_dino_kernels::{Epilogue, Kernels, PackedF32, PackedI8};
 
-use super::scratch::RowScratch;
-
 /// Weights of y = x·W + b, packed for the kernels.
 #[derive(Debug)]
 pub enum Linear {
@@ -38,9 +36,7 @@ impl Linear {
             Linear::Int8(w) => {
                 let ldq = w.padded_k();
                 let (q, scales) = scratch.rows(rows, ldq);
-                for ((x, q), scale) in x.chunks(ldx).zip(q.chunks_exact_mut(ldq)).zip(scales.chunks_mut(1)) {
-                    kernels.quantise(&x[..w.k()], w.k(), q, ldq, scale);
-                }
+                kernels.quantise(x, ldx, w.k(), q, ldq, scales);
                 kernels.linear_i8(rows, q, scales, w, out, w.n(), epilogue);
             }
         }
@@ -63,18 +59,5 @@ impl Quantised {
             self.scales.resize(rows, 0.0);
         }
         (&mut self.values[..rows * width], &mut self.scales[..rows])
-    }
-}
-
-impl RowScratch {
-    /// The quantised-row scratch beside two f32 row buffers of at least the given lengths.
-    pub fn buffers(&mut self, rows: usize, hidden: usize) -> (&mut [f32], &mut [f32], &mut Quantised) {
-        if self.rows.len() < rows {
-            self.rows.resize(rows, 0.0);
-        }
-        if self.hidden.len() < hidden {
-            self.hidden.resize(hidden, 0.0);
-        }
-        (&mut self.rows[..rows], &mut self.hidden[..hidden], &mut self.quantised)
     }
 }

@@ -1,5 +1,6 @@
 //! The engine: a model file (or a checkpoint folder) run by tract with our fused operators.
 
+mod attention;
 mod block;
 mod context;
 mod foreign;
@@ -108,7 +109,7 @@ impl Engine {
         let manifest = file.metadata.get(MANIFEST_KEY).map(|json| manifest(json)).transpose()?;
         let preprocessing = manifest.as_ref().map(|m| m.preprocessing.clone());
         let (source, sha256) = if file.is_ours() {
-            let (parts, sha256) = pool.join(|| from_file::parts(&file), || hex(bytes));
+            let (parts, sha256) = pool.join(|| from_file::parts(&file, isa), || hex(bytes));
             (ours(parts?, isa, threads)?, sha256)
         } else {
             (Source::Foreign(Foreign::load(bytes, &file, image_size, threads)?), hex(bytes))

@@ -96,7 +96,9 @@ impl Fused {
         match &self.role {
             Role::Heads => {
                 let shapes = parts.heads.iter().flat_map(|heads| heads.outputs());
-                shapes.map(|(_, shape)| std::iter::once(n.clone()).chain(shape.iter().map(|d| d.to_dim())).collect()).collect()
+                shapes
+                    .map(|(_, shape)| std::iter::once(n.clone()).chain(shape.iter().map(|d| d.to_dim())).collect())
+                    .collect()
             }
             _ => {
                 let tokens = parts.patch_embed.tokens();

@@ -19,4 +19,7 @@ pub struct Parts {
 }
 
 /// Names of the block functions.
-pub const BLOCK_FUNCTIONS: [&str; 3] = ["EncoderBlock", "EncoderBlockF16", "EncoderBlockInt8"];
+pub const BLOCK_FUNCTIONS: [&str; 3] = ["EncoderBlock", "EncoderBlockF16", INT8_BLOCK];
+
+/// The block whose attention is int8, too.
+pub const INT8_BLOCK: &str = "EncoderBlockInt8";

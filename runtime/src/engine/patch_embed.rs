@@ -4,7 +4,7 @@ use rad_dino_kernels::{Epilogue, PackedF32};
 use rayon::prelude::*;
 
 use super::context::Context;
-use super::scratch::CHUNK;
+use super::scratch::sized;
 
 /// The patch embedding; G×G patches of side p, R register tokens.
 #[derive(Debug)]
@@ -49,12 +49,13 @@ impl PatchEmbed {
         prefix.copy_from_slice(&self.prefix);
         patches.copy_from_slice(&self.positions);
         let k = self.projection.k();
-        patches.par_chunks_mut(CHUNK * width).enumerate().for_each(|(chunk, out)| {
+        let chunk_rows = context.scratch.chunk(self.grid * self.grid);
+        patches.par_chunks_mut(chunk_rows * width).enumerate().for_each(|(chunk, out)| {
             let count = out.len() / width;
-            let mut rows = context.scratch.rows();
-            let (unfolded, _, _) = rows.buffers(count * k, 0);
+            let mut scratch = context.scratch.rows();
+            let unfolded = sized(&mut scratch.rows, count * k);
             for (r, row) in unfolded.chunks_exact_mut(k).enumerate() {
-                let patch = chunk * CHUNK + r;
+                let patch = chunk * chunk_rows + r;
                 let (py, px) = (patch / self.grid * p, patch % self.grid * p);
                 for (line, segment) in row.chunks_exact_mut(p).enumerate() {
                     let (channel, y) = (line / p, line % p);

@@ -2,10 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rad_dino_kernels::TokenBlock;
+
 use super::linear::Quantised;
 
-/// Rows handled by one task: a multiple of every kernel's tile height, small enough that a block's hidden rows stay in cache.
-pub const CHUNK: usize = 48;
+/// Most rows handled by one task: the tokens of an attention block; few enough that their hidden rows stay in cache.
+const CHUNK: usize = TokenBlock::TOKENS;
 
 /// Scratch of one thread.
 #[derive(Debug, Default)]
@@ -13,21 +15,21 @@ pub struct RowScratch {
     pub(super) rows: Vec<f32>,
     pub(super) hidden: Vec<f32>,
     pub(super) quantised: Quantised,
+    /// The CLS token's probabilities, [H, T].
+    pub(super) cls: Vec<f32>,
 }
 
 /// Scratch of one image's pass through a block.
 #[derive(Debug, Default)]
 pub struct ImageScratch {
-    /// [T, 3D]
+    /// [T, 3D] of f32 attention.
     pub qkv: Vec<f32>,
-    /// Packed keys, head by head.
+    /// Packed keys of f32 attention, head by head.
     pub keys: Vec<f32>,
-    /// Packed values, head by head.
+    /// Packed values of f32 attention, head by head.
     pub values: Vec<f32>,
-    /// Attention's output, [H, T, hd].
-    pub attended: Vec<f32>,
-    /// The CLS token's probabilities, [H, T].
-    pub cls_attention: Vec<f32>,
+    /// Operands of int8 attention.
+    pub blocks: Vec<TokenBlock>,
 }
 
 /// All scratch of an engine.
@@ -42,6 +44,13 @@ impl Scratch {
     pub fn new(threads: usize) -> Self {
         let threads = (0..threads.max(1)).map(|_| Mutex::default()).collect();
         Scratch { image: Mutex::default(), threads }
+    }
+
+    /// Rows of a task when `tokens` rows are shared out: [`CHUNK`], or a half or a quarter of it where that leaves threads
+    /// without work.
+    pub fn chunk(&self, tokens: usize) -> usize {
+        let busy = |rows: &usize| tokens >= rows * self.threads.len();
+        [CHUNK, CHUNK / 2].into_iter().find(busy).unwrap_or(CHUNK / 4)
     }
 
     /// The per-image scratch. Only one forward pass runs at a time, so it is never contended.

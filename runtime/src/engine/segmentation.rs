@@ -6,7 +6,7 @@ use rad_dino_kernels::{Epilogue, PackedF32};
 use rayon::prelude::*;
 
 use super::context::Context;
-use super::scratch::{CHUNK, sized};
+use super::scratch::sized;
 
 /// The head, packed. Activations are [P, W], a row a cell.
 #[derive(Debug)]
@@ -99,7 +99,8 @@ impl Segmentation {
 /// out [rows, N] = x [rows, K]·w + bias
 fn rows(context: &Context, w: &PackedF32, x: &[f32], out: &mut [f32]) {
     let (k, n) = (w.k(), w.n());
-    out.par_chunks_mut(CHUNK * n).zip(x.par_chunks(CHUNK * k)).for_each(|(out, x)| {
+    let chunk = context.scratch.chunk(out.len() / n);
+    out.par_chunks_mut(chunk * n).zip(x.par_chunks(chunk * k)).for_each(|(out, x)| {
         context.kernels.linear_f32(out.len() / n, x, k, w, out, n, Epilogue::Store);
     });
 }
@@ -108,12 +109,13 @@ fn rows(context: &Context, w: &PackedF32, x: &[f32], out: &mut [f32]) {
 fn neighbourhoods(context: &Context, w: &PackedF32, grid: usize, x: &[f32], out: &mut [f32]) {
     let (k, n) = (w.k(), w.n());
     let width = k / 9;
-    out.par_chunks_mut(CHUNK * n).enumerate().for_each(|(chunk, out)| {
+    let chunk_rows = context.scratch.chunk(grid * grid);
+    out.par_chunks_mut(chunk_rows * n).enumerate().for_each(|(chunk, out)| {
         let count = out.len() / n;
         let mut scratch = context.scratch.rows();
-        let (unfolded, _, _) = scratch.buffers(count * k, 0);
+        let unfolded = sized(&mut scratch.rows, count * k);
         for (r, row) in unfolded.chunks_exact_mut(k).enumerate() {
-            let cell = chunk * CHUNK + r;
+            let cell = chunk * chunk_rows + r;
             let (y, column) = (cell / grid, cell % grid);
             for (place, values) in row.chunks_exact_mut(width).enumerate() {
                 // One more than the neighbour's place, so that 0 is outside.
@@ -251,9 +253,6 @@ mod tests {
         let context = Context::new(kernels(Isa::Scalar).unwrap(), 1);
         let mut logits = vec![0.0; 16];
         head.forward(&context, &[1.0, 10.0, 100.0, 1000.0], &mut logits);
-        assert_eq!(
-            logits,
-            [1., 2., 10., 20., 3., 4., 30., 40., 100., 200., 1000., 2000., 300., 400., 3000., 4000.]
-        );
+        assert_eq!(logits, [1., 2., 10., 20., 3., 4., 30., 40., 100., 200., 1000., 2000., 300., 400., 3000., 4000.]);
     }
 }

@@ -22,7 +22,8 @@ impl SegmentationSizes {
     /// C·s², the rows of the readout; None for sizes that make no head or one beyond the limits.
     pub fn rows(&self) -> Option<usize> {
         let rows = self.scale.checked_mul(self.scale)?.checked_mul(self.channels)?;
-        let within = (1..=MAX_ROWS).contains(&rows) && self.hidden <= MAX_HIDDEN && self.convolutions <= MAX_CONVOLUTIONS;
+        let within =
+            (1..=MAX_ROWS).contains(&rows) && self.hidden <= MAX_HIDDEN && self.convolutions <= MAX_CONVOLUTIONS;
         (within && (self.hidden > 0 || self.convolutions == 0)).then_some(rows)
     }
 }
@@ -33,9 +34,8 @@ mod tests {
 
     #[test]
     fn limits() {
-        let rows = |channels, scale, hidden, convolutions| {
-            SegmentationSizes { channels, scale, hidden, convolutions }.rows()
-        };
+        let rows =
+            |channels, scale, hidden, convolutions| SegmentationSizes { channels, scale, hidden, convolutions }.rows();
         assert_eq!(rows(2, 4, 64, 1), Some(32));
         assert_eq!(rows(1, 1, 0, 0), Some(1));
         for (channels, scale, hidden, convolutions) in [

@@ -6,7 +6,9 @@ use std::path::Path;
 use rad_dino_edge::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-pub use super::sections::{Augment, Crops, Export, Head, Loss, Mask, Model, Optimizer, Start, Targets, Teacher, Train};
+pub use super::sections::{
+    Augment, Crops, Export, Head, Loss, Mask, Model, Optimizer, Start, Targets, Teacher, Train, Watch,
+};
 
 /// Everything but the data, the start and the device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +32,8 @@ pub struct Config {
     pub optimizer: Optimizer,
     /// Length, batch, what is kept.
     pub train: Train,
+    /// Probes on the way.
+    pub watch: Watch,
 }
 
 impl Config {
@@ -70,7 +74,7 @@ impl Config {
         let positive = |v: f64| v.is_finite() && v > 0.0;
         let natural = |v: f64| v.is_finite() && v >= 0.0;
         let range = |[low, high]: [f64; 2]| low > 0.0 && low <= high && high <= 1.0;
-        let Config { model, crops, augment, mask, head, loss, teacher, optimizer, train } = self;
+        let Config { model, crops, augment, mask, head, loss, teacher, optimizer, train, watch } = self;
         let (p, side) = (model.patch_size, 1..=4_096);
         let wanted = [
             ("model.arch", super::start::architecture(&model.arch).is_some()),
@@ -129,7 +133,10 @@ impl Config {
             ("train.splits", {
                 !train.splits.is_empty() && train.splits.iter().all(|s| ["train", "val", "test"].contains(&s.as_str()))
             }),
+            ("train.balance", share(train.balance)),
             ("train.save_every", train.save_every > 0),
+            ("watch.films", watch.films > 0),
+            ("watch.neighbours", (1..=10_000).contains(&watch.neighbours)),
             ("train.workers", (1..=64).contains(&train.workers)),
         ];
         match wanted.into_iter().find(|(_, fine)| !fine) {
@@ -162,6 +169,7 @@ mod tests {
         for text in [
             include_str!("../../configs/vit-small-continue.toml"),
             include_str!("../../configs/cpu-continue.toml"),
+            include_str!("../../configs/torch-continue.toml"),
             include_str!("../../configs/tiny-test.toml"),
         ] {
             Config::parse(text).unwrap();

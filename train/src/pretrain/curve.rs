@@ -1,10 +1,11 @@
-//! Loss curves as SVG.
+//! Curves over the steps as SVG.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use rad_dino_edge::Result;
 
+use super::checkup::Report;
 use super::metrics::Record;
 use crate::files;
 
@@ -27,22 +28,47 @@ const PANELS: [(&str, Value); 8] = [
     ("images_per_second", |r| r.images_per_second),
 ];
 
+/// A name and its (step, value).
+type Panel = (String, Vec<(f64, f64)>);
+
 /// Draws one panel a quantity over the steps to `path`.
 ///
 /// # Errors
 /// `Io` naming the file.
 pub fn draw(path: &Path, records: &[Record]) -> Result<()> {
-    files::write(path, svg(records).as_bytes())
+    files::write(path, svg(&panels(records)).as_bytes())
 }
 
-fn svg(records: &[Record]) -> String {
-    let height = HEIGHT * PANELS.len() as f64;
+/// Draws rank, means, and one panel a question (AUROC of k-NN and of the linear probe) to `path`.
+///
+/// # Errors
+/// `Io` naming the file.
+pub fn draw_watch(path: &Path, reports: &[Report]) -> Result<()> {
+    let over = |value: &dyn Fn(&Report) -> Option<f64>| {
+        reports.iter().filter_map(|r| Some((r.step as f64, value(r)?))).collect::<Vec<_>>()
+    };
+    let mut panels: Vec<Panel> = vec![("rank".to_owned(), over(&|r| Some(r.rank)))];
+    let names = reports.first().map_or(&[][..], |r| &r.marks).iter().map(|m| (&m.source, &m.question));
+    for (source, question) in names {
+        let mark = |r: &Report| r.marks.iter().find(|m| m.source == *source && m.question == *question).cloned();
+        panels.push((format!("{source}: {question}, k-NN AUROC"), over(&|r| Some(mark(r)?.knn_auroc))));
+        panels.push((format!("{source}: {question}, linear AUROC"), over(&|r| mark(r)?.linear_auroc)));
+    }
+    files::write(path, svg(&panels).as_bytes())
+}
+
+fn panels(records: &[Record]) -> Vec<Panel> {
+    PANELS.iter().map(|(name, value)| ((*name).to_owned(), points(records, *value))).collect()
+}
+
+fn svg(panels: &[Panel]) -> String {
+    let height = HEIGHT * panels.len() as f64;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
-    for (i, (name, value)) in PANELS.iter().enumerate() {
-        panel(&mut text, name, &points(records, *value), i as f64 * HEIGHT);
+    for (i, (name, points)) in panels.iter().enumerate() {
+        panel(&mut text, name, points, i as f64 * HEIGHT);
     }
     text.push_str("</svg>\n");
     text
@@ -72,7 +98,7 @@ fn panel(text: &mut String, name: &str, points: &[(f64, f64)], top: f64) {
     let x = |v: f64| LEFT + (v - x0) / (x1 - x0) * (right - LEFT);
     let y = |v: f64| top + bottom - (v - y0) / (y1 - y0) * (bottom - TOP);
     // writing to a String cannot fail
-    let _ = writeln!(text, "<text x=\"{LEFT}\" y=\"{:.1}\" font-weight=\"bold\">{name}</text>", top + 16.0);
+    let _ = writeln!(text, "<text x=\"{LEFT}\" y=\"{:.1}\" font-weight=\"bold\">{}</text>", top + 16.0, escaped(name));
     if points.is_empty() {
         return;
     }
@@ -94,6 +120,10 @@ fn panel(text: &mut String, name: &str, points: &[(f64, f64)], top: f64) {
     let _ = writeln!(text, "<polyline fill=\"none\" stroke=\"#06c\" points=\"{}\"/>", line.join(" "));
 }
 
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
 fn short(v: f64) -> String {
     if v == 0.0 || (1e-2..1e5).contains(&v.abs()) { format!("{}", (v * 1e3).round() / 1e3) } else { format!("{v:.2e}") }
 }
@@ -108,11 +138,11 @@ mod tests {
             (0..5000).map(|step| Record { step, loss: 10.0 / (step + 1) as f64, ..Record::default() }).collect();
         let thin = points(&records, |r| r.loss);
         assert!(thin.len() <= POINTS && thin[0].1 > thin[100].1);
-        let text = svg(&records);
+        let text = svg(&panels(&records));
         assert_eq!(text.matches("<polyline").count(), PANELS.len());
         assert!(text.len() < 200_000 && !text.contains("NaN") && !text.contains("inf"));
-        let odd = svg(&[Record { loss: f64::NAN, ..Record::default() }]);
+        let odd = svg(&panels(&[Record { loss: f64::NAN, ..Record::default() }]));
         assert!(!odd.contains("NaN"));
-        assert_eq!(svg(&[]).matches("<polyline").count(), 0);
+        assert_eq!(svg(&panels(&[])).matches("<polyline").count(), 0);
     }
 }

@@ -24,7 +24,7 @@ pub fn run_on(device: Device, request: &Request) -> Result<Summary> {
     match device {
         Device::Cpu => run::<burn::backend::Autodiff<burn::backend::Flex>>(request, &Default::default()),
         Device::Cuda => cuda(request),
-        Device::TorchCpu => Err(without("torch-cpu", "tch")),
+        Device::TorchCpu => torch_cpu(request),
     }
 }
 
@@ -36,6 +36,16 @@ fn cuda(request: &Request) -> Result<Summary> {
 #[cfg(not(feature = "cuda"))]
 fn cuda(_request: &Request) -> Result<Summary> {
     Err(without("cuda", "cuda"))
+}
+
+#[cfg(feature = "tch")]
+fn torch_cpu(request: &Request) -> Result<Summary> {
+    run::<burn::backend::Autodiff<burn::backend::LibTorch>>(request, &burn::backend::libtorch::LibTorchDevice::Cpu)
+}
+
+#[cfg(not(feature = "tch"))]
+fn torch_cpu(_request: &Request) -> Result<Summary> {
+    Err(without("torch-cpu", "tch"))
 }
 
 fn without(device: &str, feature: &str) -> Error {

@@ -1,5 +1,6 @@
 //! The films of a run, from manifests and packed files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,23 +10,28 @@ use rad_dino_edge::{Error, ErrorKind, Result};
 use crate::data::loader::{Films, Place};
 use crate::data::pack::Pack;
 use crate::data::{Dataset, Split};
+use crate::random::mix;
 
-/// The films of `splits` in `data`: files that end in `.pack` are packed films, all others manifests.
+/// The films of `splits` in `data`: files that end in `.pack` are packed films, all others manifests. With `balance`
+/// an epoch holds the films of smaller sources several times, see [`repeated`].
 ///
 /// # Errors
 /// Those of the readers; `Data` when no film is of these splits.
-pub fn collect(data: &[PathBuf], splits: &[String], limits: Limits) -> Result<Films> {
+pub fn collect(data: &[PathBuf], splits: &[String], balance: f64, limits: Limits) -> Result<Films> {
     let splits = splits.iter().map(|word| Split::parse(word)).collect::<Result<Vec<Split>>>()?;
-    let mut places = Vec::new();
+    let mut sources: BTreeMap<String, Vec<Place>> = BTreeMap::new();
     for path in data {
         if path.extension().is_some_and(|e| e == "pack") {
-            packed(path, &splits, &mut places)?;
+            sources.entry(path.display().to_string()).or_default().extend(packed(path, &splits)?);
         } else {
             let dataset = Dataset::read(std::slice::from_ref(path))?;
-            let films = dataset.films.into_iter().filter(|film| splits.contains(&film.row.split()));
-            places.extend(films.map(|film| Place::File(film.path)));
+            for film in dataset.films.into_iter().filter(|film| splits.contains(&film.row.split())) {
+                sources.entry(film.row.source.clone()).or_default().push(Place::File(film.path));
+            }
         }
     }
+    let largest = sources.values().map(Vec::len).max().unwrap_or(0);
+    let places: Vec<Place> = sources.into_values().flat_map(|films| repeated(films, largest, balance)).collect();
     if places.is_empty() {
         return Err(Error::new(ErrorKind::Data, "--data has no films of the splits to train on")
             .hint("train.splits in the configuration names them"));
@@ -33,9 +39,33 @@ pub fn collect(data: &[PathBuf], splits: &[String], limits: Limits) -> Result<Fi
     Ok(Films { places: Arc::new(places), limits })
 }
 
-fn packed(path: &Path, splits: &[Split], places: &mut Vec<Place>) -> Result<()> {
+fn packed(path: &Path, splits: &[Split]) -> Result<Vec<Place>> {
     let pack = Arc::new(Pack::open(path)?);
     let chosen = (0..pack.len()).filter(|&i| pack.split(i).is_some_and(|split| splits.contains(&split)));
-    places.extend(chosen.map(|i| Place::Packed(pack.clone(), i)));
-    Ok(())
+    Ok(chosen.map(|i| Place::Packed(pack.clone(), i)).collect())
+}
+
+/// The n films of a source, each (largest / n)^balance times: the whole part for all, the fraction as one more for some.
+fn repeated(films: Vec<Place>, largest: usize, balance: f64) -> Vec<Place> {
+    let times = (largest as f64 / films.len().max(1) as f64).powf(balance);
+    let (whole, fraction) = (times.floor() as usize, times.fract());
+    let more = |i: usize| (mix(i as u64) as f64 / u64::MAX as f64) < fraction;
+    let copies = films.into_iter().enumerate();
+    copies.flat_map(|(i, film)| std::iter::repeat_n(film, whole + usize::from(more(i)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn smaller_sources_come_more_often() {
+        let films = |n: usize| (0..n).map(|i| Place::File(PathBuf::from(i.to_string()))).collect::<Vec<_>>();
+        assert_eq!(repeated(films(400), 1600, 0.0).len(), 400);
+        assert_eq!(repeated(films(400), 1600, 0.5).len(), 800);
+        assert_eq!(repeated(films(1600), 1600, 0.5).len(), 1600);
+        let some = repeated(films(400), 900, 0.5).len();
+        assert!((550..650).contains(&some), "{some}");
+        assert_eq!(repeated(films(400), 1600, 1.0).len(), 1600);
+    }
 }

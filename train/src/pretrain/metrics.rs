@@ -1,10 +1,12 @@
-//! metrics.jsonl: one object a step.
+//! metrics.jsonl and watch.jsonl: one object a line, in the order of the steps.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use rad_dino_edge::{Error, Result};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::files;
@@ -52,34 +54,47 @@ pub struct Record {
     pub skipped: usize,
 }
 
-/// The open file.
-#[derive(Debug)]
-pub struct Log {
-    path: PathBuf,
-    file: File,
+/// A line of a log.
+pub trait Line: Serialize + DeserializeOwned {
+    /// Steps that were done when it was written.
+    fn done(&self) -> usize;
 }
 
-impl Log {
-    /// Opens `path` for appending after the steps before `step`; later ones, of a run that went on after its last save,
-    /// are removed.
+impl Line for Record {
+    fn done(&self) -> usize {
+        self.step + 1
+    }
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct Log<T> {
+    path: PathBuf,
+    file: File,
+    lines: PhantomData<T>,
+}
+
+impl<T: Line> Log<T> {
+    /// Opens `path` for appending after `done` steps; later lines, of a run that went on after its last save, are
+    /// removed.
     ///
     /// # Errors
     /// `Io` naming the file.
-    pub fn open(path: &Path, step: usize) -> Result<Self> {
-        let old = if step > 0 { text_of(path)? } else { String::new() };
+    pub fn open(path: &Path, done: usize) -> Result<Self> {
+        let old = if done > 0 { text_of(path)? } else { String::new() };
         // lines are kept as they are: reading and writing a number again may change its last digit
-        let before = |line: &&str| serde_json::from_str::<Record>(line).is_ok_and(|record| record.step < step);
+        let before = |line: &&str| serde_json::from_str::<T>(line).is_ok_and(|line| line.done() <= done);
         let text: String = old.lines().filter(before).flat_map(|line| [line, "\n"]).collect();
         files::write(path, text.as_bytes())?;
         let file = OpenOptions::new().append(true).open(path).map_err(|e| Error::io(path, e))?;
-        Ok(Log { path: path.to_owned(), file })
+        Ok(Log { path: path.to_owned(), file, lines: PhantomData })
     }
 
     /// Appends one line.
     ///
     /// # Errors
     /// `Io` naming the file.
-    pub fn push(&mut self, record: &Record) -> Result<()> {
+    pub fn push(&mut self, record: &T) -> Result<()> {
         self.file.write_all(line(record).as_bytes()).map_err(|e| Error::io(&self.path, e))
     }
 }
@@ -88,7 +103,7 @@ impl Log {
 ///
 /// # Errors
 /// `Io` naming the file.
-pub fn read(path: &Path) -> Result<Vec<Record>> {
+pub fn read<T: Line>(path: &Path) -> Result<Vec<T>> {
     Ok(text_of(path)?.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
@@ -99,7 +114,7 @@ fn text_of(path: &Path) -> Result<String> {
     }
 }
 
-fn line(record: &Record) -> String {
+fn line<T: Line>(record: &T) -> String {
     let mut line = serde_json::to_string(record).unwrap_or_default();
     line.push('\n');
     line
@@ -114,14 +129,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
         let record = |step| Record { step, loss: step as f64, ..Record::default() };
-        let mut log = Log::open(&path, 0).unwrap();
+        let mut log = Log::<Record>::open(&path, 0).unwrap();
         (0..5).for_each(|step| log.push(&record(step)).unwrap());
         std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"step\":5,\"lo").unwrap();
-        let mut log = Log::open(&path, 3).unwrap();
+        let mut log = Log::<Record>::open(&path, 3).unwrap();
         log.push(&record(3)).unwrap();
-        let steps: Vec<usize> = read(&path).unwrap().iter().map(|r| r.step).collect();
+        let steps: Vec<usize> = read::<Record>(&path).unwrap().iter().map(|r| r.step).collect();
         assert_eq!(steps, [0, 1, 2, 3]);
-        drop(Log::open(&path, 0).unwrap());
-        assert!(read(&path).unwrap().is_empty());
+        drop(Log::<Record>::open(&path, 0).unwrap());
+        assert!(read::<Record>(&path).unwrap().is_empty());
     }
 }

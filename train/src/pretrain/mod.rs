@@ -1,6 +1,7 @@
 //! `pretrain`: self-supervised training from a TOML file, a manifest and, usually, a checkpoint.
 
 pub mod budget;
+pub mod checkup;
 pub mod config;
 pub mod curve;
 pub mod device;

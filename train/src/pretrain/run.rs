@@ -12,7 +12,8 @@ use rad_dino_edge::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 
 use super::budget::{Budget, MEASURED};
-use super::config::{Config, Export, Train};
+use super::checkup::{Checkup, Report};
+use super::config::{Config, Export, Train, Watch as Watched};
 use super::trainer::Trainer;
 use super::watch::Watch;
 use super::{curve, export, films, metrics, start};
@@ -83,13 +84,14 @@ struct Run<'a, B: AutodiffBackend> {
 pub fn run<B: AutodiffBackend>(request: &Request, device: &B::Device) -> Result<Summary> {
     let started = Instant::now();
     let config = &request.config;
-    let films = films::collect(&request.data, &config.train.splits, request.limits)?;
+    let films = films::collect(&request.data, &config.train.splits, config.train.balance, request.limits)?;
     let mut run = Run::<B>::prepare(request, &films, device)?;
     let budget = Budget::new(started, request.max_minutes);
     let recipe = run.recipe();
     let first = (run.step * config.train.accumulate) as u64;
     let mut loader = Loader::start(recipe, films, first, config.train.workers, request.quiet)?;
-    let mut log = metrics::Log::open(&run.path("metrics.jsonl"), run.step)?;
+    let mut log = metrics::Log::<metrics::Record>::open(&run.path("metrics.jsonl"), run.step)?;
+    let mut checkup = run.checkup(device)?;
     let mut watch = Watch::default();
     let bar = progress(request.quiet);
     let uniform = (run.trainer.student.dino_head.last_layer.weight_v.dims()[0] as f64).ln();
@@ -111,6 +113,10 @@ pub fn run<B: AutodiffBackend>(request: &Request, device: &B::Device) -> Result<
         timed.push(seconds);
         last_loss = record.loss;
         show(&bar, run.step, run.total, &record);
+        let last = run.total.is_some_and(|total| run.step >= total);
+        if let Some(checkup) = checkup.as_mut().filter(|_| last || run.step.is_multiple_of(config.watch.every.max(1))) {
+            note(request.quiet, &bar, &checkup.take(&run, device)?);
+        }
         if run.total.is_none() && timed.len() >= MEASURED {
             // what a save takes is not known yet: as long as three steps, at least ten seconds
             let mean = mean(&timed[1..]);
@@ -142,6 +148,9 @@ pub fn run<B: AutodiffBackend>(request: &Request, device: &B::Device) -> Result<
     }
     bar.finish_and_clear();
     curve::draw(&run.path("curves.svg"), &metrics::read(&run.path("metrics.jsonl"))?)?;
+    if checkup.is_some() {
+        curve::draw_watch(&run.path("watch.svg"), &metrics::read(&run.path("watch.jsonl"))?)?;
+    }
     Ok(Summary {
         steps: run.step,
         total: run.total.unwrap_or(run.step),
@@ -219,6 +228,27 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
         })
     }
 
+    /// The checkup and its log, after a first look at step 0; None when off or without labelled films.
+    fn checkup(&self, device: &B::Device) -> Result<Option<Examined>> {
+        let watch = &self.request.config.watch;
+        if watch.every == 0 {
+            return Ok(None);
+        }
+        let Request { data, limits, quiet, .. } = self.request;
+        let side = self.request.config.crops.global_size;
+        let bar = ProgressBar::hidden();
+        let Some(checkup) = Checkup::new(watch, data, &self.preprocessing, side, limits)? else {
+            note(*quiet, &bar, "watch: --data has no labelled films, so there are no probes on the way");
+            return Ok(None);
+        };
+        let log = metrics::Log::open(&self.path("watch.jsonl"), self.step)?;
+        let mut examined = Examined { checkup, log };
+        if self.step == 0 {
+            note(*quiet, &bar, &examined.take(self, device)?);
+        }
+        Ok(Some(examined))
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.request.out.join(name)
     }
@@ -279,12 +309,27 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
     }
 }
 
+struct Examined {
+    checkup: Checkup,
+    log: metrics::Log<Report>,
+}
+
+impl Examined {
+    /// Examines the student, logs, and says it in a line.
+    fn take<B: AutodiffBackend>(&mut self, run: &Run<'_, B>, device: &B::Device) -> Result<String> {
+        let student = burn::module::AutodiffModule::valid(&run.trainer.student);
+        let report = self.checkup.examine(&student.encoder, run.step, device)?;
+        self.log.push(&report)?;
+        Ok(report.summary())
+    }
+}
+
 /// sha256 of what must stay the same for a run to go on: the configuration without its length and what does not change
 /// results, and the films in their order.
 fn fingerprint(config: &Config, films: &Films) -> Result<String> {
     let Train { steps, save_every, export, workers, .. } = Train::default();
     let train = Train { steps, save_every, export, workers, ..config.train.clone() };
-    let text = serde_json::to_string(&Config { train, ..config.clone() })
+    let text = serde_json::to_string(&Config { train, watch: Watched::default(), ..config.clone() })
         .map_err(|e| Error::new(ErrorKind::Internal, "JSON").source(e))?;
     let mut hash = Sha256::new();
     hash.update(text.as_bytes());

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::vit::Precision;
+
 /// The encoder; all but `drop_path` only matter without `--init`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -196,10 +198,14 @@ pub struct Train {
     pub films: usize,
     /// Micro-batches a step.
     pub accumulate: usize,
+    /// Of the encoder's matrix products.
+    pub precision: Precision,
     /// Blocks, from the first, that do not learn; with them the embeddings.
     pub freeze_blocks: usize,
     /// Rows of the manifest that are used.
     pub splits: Vec<String>,
+    /// How much smaller sources are repeated: each (largest / own films)^balance times.
+    pub balance: f64,
     /// Of everything drawn.
     pub seed: u64,
     /// Steps between saves.
@@ -208,6 +214,24 @@ pub struct Train {
     pub export: Export,
     /// Loader threads.
     pub workers: usize,
+}
+
+/// Probes of the student on the way: k-NN and linear, on labelled films of the manifests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Watch {
+    /// Steps between two; 0 = never.
+    pub every: usize,
+    /// Films of each source and split, at most.
+    pub films: usize,
+    /// k of the k-NN vote.
+    pub neighbours: usize,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Watch { every: 0, films: 500, neighbours: 20 }
+    }
 }
 
 impl Default for Model {
@@ -309,8 +333,10 @@ impl Default for Train {
             steps: 125_000,
             films: 64,
             accumulate: 1,
+            precision: Precision::F32,
             freeze_blocks: 0,
             splits: vec!["train".to_owned()],
+            balance: 0.0,
             seed: 0,
             save_every: 500,
             export: Export::Teacher,

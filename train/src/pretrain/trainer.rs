@@ -46,7 +46,8 @@ const CENTERS: [&str; 2] = ["cls", "patches"];
 
 impl<B: AutodiffBackend> Trainer<B> {
     /// Student and teacher both as `network`.
-    pub fn new(config: &Config, network: Network<B>, device: &B::Device) -> Self {
+    pub fn new(config: &Config, mut network: Network<B>, device: &B::Device) -> Self {
+        network.encoder.precision = config.train.precision;
         let teacher = network.valid();
         // a module that came from the inner backend does not ask for gradients
         let mut student = network.map(&mut Learn);

@@ -8,6 +8,7 @@ pub mod findings;
 pub mod folder;
 pub mod gate;
 pub mod head;
+pub mod knn;
 mod linear;
 pub mod logistic;
 pub mod ood;
@@ -22,6 +23,7 @@ pub mod view;
 
 pub use columns::Columns;
 pub use examples::Examples;
+pub use knn::Knn;
 pub use linear::Linear;
 pub use question::{Answer, Question};
 pub use task::Task;

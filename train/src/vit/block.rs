@@ -9,6 +9,7 @@ use super::attention::Attention;
 use super::drop_path::DropPath;
 use super::layer_scale::LayerScale;
 use super::mlp::FeedForward;
+use super::precision::Precision;
 
 /// x += λ₁·attention(norm₁ x); x += λ₂·feed_forward(norm₂ x).
 #[derive(Module, Debug)]
@@ -29,9 +30,9 @@ pub struct Block<B: Backend> {
 
 impl<B: Backend> Block<B> {
     /// [N, T, D] to [N, T, D]; with `drop_path` each branch runs on a random part of the N samples.
-    pub fn forward(&self, x: Tensor<B, 3>, drop_path: Option<&mut DropPath>) -> Tensor<B, 3> {
-        let attend = |x| self.layer_scale1.forward(self.attention.forward(self.norm1.forward(x)));
-        let feed = |x| self.layer_scale2.forward(self.feed_forward.forward(self.norm2.forward(x)));
+    pub fn forward(&self, x: Tensor<B, 3>, precision: Precision, drop_path: Option<&mut DropPath>) -> Tensor<B, 3> {
+        let attend = |x| self.layer_scale1.forward(self.attention.forward(self.norm1.forward(x), precision));
+        let feed = |x| self.layer_scale2.forward(self.feed_forward.forward(self.norm2.forward(x), precision));
         match drop_path {
             Some(path) => {
                 let x = path.residual(x, attend);

@@ -10,6 +10,7 @@ use super::block::Block;
 use super::drop_path::DropPath;
 use super::patch_embed::PatchEmbed;
 use super::position::PositionGrids;
+use super::precision::Precision;
 
 /// A DINOv2 vision transformer, with or without registers, MLP or SwiGLU.
 #[derive(Module, Debug)]
@@ -31,6 +32,9 @@ pub struct Encoder<B: Backend> {
     /// The table at other grids.
     #[module(skip)]
     pub positions: PositionGrids,
+    /// Of the matrix products.
+    #[module(skip)]
+    pub precision: Precision,
 }
 
 impl<B: Backend> Encoder<B> {
@@ -53,7 +57,7 @@ impl<B: Backend> Encoder<B> {
         mut drop_path: Option<&mut DropPath>,
     ) -> Result<Tensor<B, 3>> {
         let [n, _, side, _] = pixels.dims();
-        let mut patches = self.patch_embed.forward(pixels);
+        let mut patches = self.patch_embed.forward(pixels, self.precision);
         let [_, count, d] = patches.dims();
         if let Some(masks) = masks {
             let masks: Tensor<B, 3> = masks.unsqueeze_dim(2);
@@ -74,7 +78,7 @@ impl<B: Backend> Encoder<B> {
         tokens.push(patches);
         let mut x = Tensor::cat(tokens, 1);
         for block in &self.blocks {
-            x = block.forward(x, drop_path.as_deref_mut());
+            x = block.forward(x, self.precision, drop_path.as_deref_mut());
         }
         Ok(self.norm.forward(x))
     }

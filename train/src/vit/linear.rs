@@ -1,4 +1,4 @@
-//! Linear layers: construction from checkpoint rows, and application to token sequences.
+//! Linear layers and norms from checkpoint rows.
 
 use burn::module::Param;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear};
@@ -39,15 +39,6 @@ pub fn layer_norm<B: Backend>(weight: &[f32], bias: &[f32], epsilon: f64, device
     norm.gamma = vector(weight, device);
     norm.beta = Some(vector(bias, device));
     norm
-}
-
-/// Applies a layer to [N, T, in]. The tokens are one long batch: on [N, T, in] the weight's gradient would be N
-/// products of small matrices and a sum.
-pub fn apply<B: Backend>(layer: &Linear<B>, x: Tensor<B, 3>) -> Tensor<B, 3> {
-    let [n, t, d] = x.dims();
-    let y = layer.forward(x.reshape([n * t, d]));
-    let out = y.dims()[1];
-    y.reshape([n, t, out])
 }
 
 /// The values of a tensor as f32, row-major.

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::silu;
 use burn::tensor::backend::Backend;
 
-use super::gelu::gelu;
+use super::precision::Precision;
 
 /// The feed-forward layer of a block; F = its hidden width.
 #[derive(Module, Debug)]
@@ -36,18 +36,18 @@ pub struct SwiGlu<B: Backend> {
 }
 
 impl<B: Backend> FeedForward<B> {
-    /// [N, T, D] to [N, T, D].
-    pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+    /// [N, T, D] to [N, T, D], f32 both; products in `precision`.
+    pub fn forward(&self, x: Tensor<B, 3>, precision: Precision) -> Tensor<B, 3> {
         let [n, t, d] = x.dims();
         let x = x.reshape([n * t, d]);
         let y = match self {
-            FeedForward::Mlp(mlp) => mlp.fc2.forward(gelu(mlp.fc1.forward(x))),
+            FeedForward::Mlp(mlp) => precision.linear(&mlp.fc2, precision.gelu(precision.linear(&mlp.fc1, x))),
             FeedForward::SwiGlu(gated) => {
-                let halves = gated.weights_in.forward(x).chunk(2, 1);
+                let halves = precision.linear(&gated.weights_in, x).chunk(2, 1);
                 let [gate, value] = halves.try_into().unwrap_or_else(|_| unreachable!("2F columns halve"));
-                gated.weights_out.forward(silu(gate).mul(value))
+                precision.linear(&gated.weights_out, silu(gate).mul(value))
             }
         };
-        y.reshape([n, t, d])
+        precision.float(y).reshape([n, t, d])
     }
 }

@@ -11,7 +11,9 @@ pub mod linear;
 pub mod mlp;
 pub mod patch_embed;
 pub mod position;
+pub mod precision;
 pub mod weights;
 
 pub use drop_path::DropPath;
 pub use encoder::Encoder;
+pub use precision::Precision;

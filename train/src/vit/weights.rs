@@ -13,6 +13,7 @@ use super::linear::{layer_norm, linear, matrix, transposed, values, vector};
 use super::mlp::{FeedForward, Mlp, SwiGlu};
 use super::patch_embed::PatchEmbed;
 use super::position::PositionGrids;
+use super::precision::Precision;
 
 impl<B: Backend> Encoder<B> {
     /// From checkpoint weights.
@@ -40,6 +41,7 @@ impl<B: Backend> Encoder<B> {
             blocks: weights.blocks.iter().map(|block| load_block(block, config, device)).collect(),
             norm: layer_norm(&weights.norm_weight, &weights.norm_bias, config.layer_norm_eps, device),
             positions: PositionGrids::new(config),
+            precision: Precision::F32,
         })
     }
 

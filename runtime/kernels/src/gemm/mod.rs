@@ -1,11 +1,19 @@
 //! Matrix products out = epilogue(a · w): one tile per instruction set, one driver for all.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) mod amx_int8;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx_vnni;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon_dotprod;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon_i8mm;
 pub(crate) mod scalar;
 
 use crate::lanes::F32x16;
@@ -23,6 +31,32 @@ pub enum Epilogue {
     Residual,
 }
 
+/// Most rows of an integer product, over all sets.
+pub(crate) const MAX_ROWS: usize = 16;
+
+/// Integer sums of up to 16 rows and 4 panels of 16 columns.
+#[repr(C, align(64))]
+pub(crate) struct Product(pub [Sums; MAX_ROWS]);
+
+/// One row of a product.
+pub(crate) type Sums = [i32; 64];
+
+impl Product {
+    pub const ZERO: Product = Product([[0; 64]; MAX_ROWS]);
+
+    /// The sums of one row in one panel.
+    #[inline(always)]
+    pub fn panel(&self, row: usize, panel: usize) -> &[i32; 16] {
+        &self.0[row].as_chunks::<16>().0[panel]
+    }
+}
+
+/// The sums of one panel in a row.
+#[inline(always)]
+fn panel_mut(row: &mut Sums, panel: usize) -> &mut [i32; 16] {
+    &mut row.as_chunks_mut::<16>().0[panel]
+}
+
 /// The tiles of one instruction set.
 ///
 /// # Safety
@@ -34,20 +68,58 @@ pub(crate) unsafe trait Instructions {
     const MR: usize;
     /// Panels (of 16 columns) of a tile.
     const NP: usize;
+    /// Most rows of a product, at most [`MAX_ROWS`].
+    const ROWS: usize = Self::MR;
+    /// How many values of k lie side by side in the packed operand.
+    const GROUP: usize = 4;
 
-    /// out[r][p][c] = Σₖ (a[r][k] − 128)·b[p][k][c], exact. `b` is packed `[p][k/4][16][4]`, `offset` is `[p][16]` with
-    /// 128·Σₖ b. a ∈ [1, 255].
+    /// Called before the products of an operation, by the thread that makes them.
     ///
     /// # Safety
-    /// `a` is readable for 4·k4 bytes in each of MR rows of stride `lda`, `b` for NP·k4·64, `offset` for NP·16.
+    /// The CPU has the set.
+    #[inline(always)]
+    unsafe fn begin() {}
+
+    /// Called after them.
+    ///
+    /// # Safety
+    /// As [`Instructions::begin`].
+    #[inline(always)]
+    unsafe fn end() {}
+
+    /// out[r][first + p] = Σₖ (a[r][k] − 128)·b[p][k][c], exact, for MR rows and NP panels. `b` is packed
+    /// `[p][k/G][16][G]`, `offset` is `[p][16]` with −128·Σₖ b. b ∈ [−127, 127].
+    ///
+    /// # Safety
+    /// `a` is readable for G·groups bytes in each of MR rows of stride `lda`, `b` for NP·groups·16·G, `offset` for NP·16.
     unsafe fn tile_i8<const MR: usize, const NP: usize>(
-        k4: usize,
+        groups: usize,
         a: *const u8,
         lda: usize,
         b: *const i8,
         offset: *const i32,
-        out: &mut [[[i32; 16]; NP]; MR],
+        out: &mut [Sums],
+        first: usize,
     );
+
+    /// The same for `rows` ≤ ROWS rows and `panels` ≤ 4 panels, by tiles.
+    ///
+    /// # Safety
+    /// As [`Instructions::tile_i8`], for `rows` and `panels`.
+    #[inline(always)]
+    unsafe fn product_i8(
+        rows: usize,
+        panels: usize,
+        groups: usize,
+        a: *const u8,
+        lda: usize,
+        b: *const i8,
+        offset: *const i32,
+        out: &mut [Sums],
+    ) {
+        // SAFETY: the caller's contract, panel by panel.
+        unsafe { by_tiles::<Self>(rows, panels, groups, a, lda, b, offset, out) }
+    }
 
     /// out[r][p][c] = Σₖ a[r][k]·b[p][k][c], k ascending, one fused multiply-add each. `b` is packed `[p][k][16]`.
     ///
@@ -60,6 +132,87 @@ pub(crate) unsafe trait Instructions {
         b: *const f32,
         out: &mut [[[f32; 16]; NP]; MR],
     );
+}
+
+/// Calls `$f::<MR, NP>` with the run-time row count as a constant.
+macro_rules! with_rows {
+    ($rows:expr, $i:ty, $f:ident, $np:expr, ($($arg:expr),*)) => {
+        match $rows {
+            1 => $f::<$i, 1, { $np }>($($arg),*),
+            2 => $f::<$i, 2, { $np }>($($arg),*),
+            3 => $f::<$i, 3, { $np }>($($arg),*),
+            4 => $f::<$i, 4, { $np }>($($arg),*),
+            5 => $f::<$i, 5, { $np }>($($arg),*),
+            _ => $f::<$i, 6, { $np }>($($arg),*),
+        }
+    };
+}
+
+/// # Safety
+/// As [`Instructions::tile_i8`].
+#[inline(always)]
+unsafe fn tile<I: Instructions + ?Sized, const MR: usize, const NP: usize>(
+    groups: usize,
+    a: *const u8,
+    lda: usize,
+    b: *const i8,
+    offset: *const i32,
+    out: &mut [Sums],
+    first: usize,
+) {
+    // SAFETY: the caller's contract.
+    unsafe { I::tile_i8::<MR, NP>(groups, a, lda, b, offset, out, first) }
+}
+
+/// # Safety
+/// As [`Instructions::product_i8`].
+#[inline(always)]
+pub(crate) unsafe fn by_tiles<I: Instructions + ?Sized>(
+    rows: usize,
+    panels: usize,
+    groups: usize,
+    a: *const u8,
+    lda: usize,
+    b: *const i8,
+    offset: *const i32,
+    out: &mut [Sums],
+) {
+    for row in (0..rows).step_by(I::MR) {
+        let count = (rows - row).min(I::MR);
+        let out = &mut out[row..];
+        // SAFETY: the caller's contract.
+        unsafe {
+            let a = a.add(row * lda);
+            if I::NP == 4 && panels == 4 {
+                with_rows!(count, I, tile, 4, (groups, a, lda, b, offset, out, 0));
+            } else {
+                for p in 0..panels {
+                    let (b, offset) = (b.add(p * groups * 16 * I::GROUP), offset.add(p * 16));
+                    with_rows!(count, I, tile, 1, (groups, a, lda, b, offset, out, p));
+                }
+            }
+        }
+    }
+}
+
+/// The checked product: `a` has row stride `lda`, `b` and `offset` hold exactly `panels` panels of K = `k` padded values.
+#[inline(always)]
+pub(crate) fn multiply_i8<I: Instructions>(
+    rows: usize,
+    panels: usize,
+    k: usize,
+    a: &[u8],
+    lda: usize,
+    b: &[i8],
+    offset: &[i32],
+    out: &mut Product,
+) {
+    assert!(rows >= 1 && rows <= I::ROWS && panels <= 4 && k.is_multiple_of(I::GROUP), "a product's shape");
+    let a = &a[..(rows - 1) * lda + k];
+    let b = &b[..panels * 16 * k];
+    let offset = &offset[..panels * 16];
+    // SAFETY: the three slices have exactly the lengths that product_i8 asks for; the caller was compiled for I.
+    unsafe { I::product_i8(rows, panels, k / I::GROUP, a.as_ptr(), lda, b.as_ptr(), offset.as_ptr(), &mut out.0) };
 }
 
 /// Stores up to 16 columns of one row.
@@ -77,52 +230,6 @@ fn finish<V: F32x16>(y: V, epilogue: Epilogue, out: &mut [f32]) {
     }
 }
 
-/// Calls `$body::<MR, NP>` with the run-time row count as a constant.
-macro_rules! with_rows {
-    ($rows:expr, $i:ty, $f:ident, $np:expr, ($($arg:expr),*)) => {
-        match $rows {
-            1 => $f::<$i, 1, { $np }>($($arg),*),
-            2 => $f::<$i, 2, { $np }>($($arg),*),
-            3 => $f::<$i, 3, { $np }>($($arg),*),
-            4 => $f::<$i, 4, { $np }>($($arg),*),
-            5 => $f::<$i, 5, { $np }>($($arg),*),
-            _ => $f::<$i, 6, { $np }>($($arg),*),
-        }
-    };
-}
-
-#[inline(always)]
-fn block_i8<I: Instructions, const MR: usize, const NP: usize>(
-    row: usize,
-    panel: usize,
-    a: &[u8],
-    scales: &[f32],
-    w: &PackedI8,
-    out: &mut [f32],
-    ldo: usize,
-    epilogue: Epilogue,
-) {
-    let mut acc = [[[0; 16]; NP]; MR];
-    let lda = w.padded_k();
-    let a = &a[row * lda..(row + MR) * lda];
-    let b = &w.panels[panel * 16 * lda..(panel + NP) * 16 * lda];
-    let offset = &w.offset[panel * 16..(panel + NP) * 16];
-    // SAFETY: the three slices above have exactly the lengths that tile_i8 asks for; the caller was compiled for I.
-    unsafe { I::tile_i8::<MR, NP>(lda / 4, a.as_ptr(), lda, b.as_ptr(), offset.as_ptr(), &mut acc) };
-    for (r, acc) in acc.iter().enumerate() {
-        let row_scale = I::V::splat(scales[row + r]);
-        let out = &mut out[(row + r) * ldo..(row + r) * ldo + w.n()];
-        for (p, acc) in acc.iter().enumerate() {
-            let column = (panel + p) * 16;
-            let (scale, _) = w.scale[column..column + 16].as_chunks::<16>();
-            let (bias, _) = w.bias[column..column + 16].as_chunks::<16>();
-            let y = I::V::from_i32(acc).mul(row_scale).fma(I::V::load(&scale[0]), I::V::load(&bias[0]));
-            let end = w.n().min(column + 16);
-            finish(y, epilogue, &mut out[column..end]);
-        }
-    }
-}
-
 /// out[rows, N] = epilogue(dequantised a · w + bias); `a` is [rows, padded K], `out` has row stride `ldo`.
 #[inline(always)]
 pub(crate) fn linear_i8<I: Instructions>(
@@ -134,22 +241,33 @@ pub(crate) fn linear_i8<I: Instructions>(
     ldo: usize,
     epilogue: Epilogue,
 ) {
-    let panels = w.n().div_ceil(16);
-    let mut panel = 0;
-    while panel < panels {
-        let wide = I::NP == 4 && panels - panel >= 4;
-        let mut row = 0;
-        while row < rows {
-            let mr = I::MR.min(rows - row);
-            if wide {
-                with_rows!(mr, I, block_i8, 4, (row, panel, a, scales, w, out, ldo, epilogue));
-            } else {
-                with_rows!(mr, I, block_i8, 1, (row, panel, a, scales, w, out, ldo, epilogue));
+    assert_eq!(w.group(), I::GROUP, "weights packed for another instruction set");
+    let k = w.padded_k();
+    let mut product = Product::ZERO;
+    let all = w.n().div_ceil(16);
+    // SAFETY: the caller was compiled for I.
+    unsafe { I::begin() };
+    for panel in (0..all).step_by(4) {
+        let panels = (all - panel).min(4);
+        let (b, offset) = (&w.panels[panel * 16 * k..], &w.offset[panel * 16..]);
+        for row in (0..rows).step_by(I::ROWS) {
+            let count = (rows - row).min(I::ROWS);
+            multiply_i8::<I>(count, panels, k, &a[row * k..], k, b, offset, &mut product);
+            for p in 0..panels {
+                let column = (panel + p) * 16;
+                let scale = I::V::load(&w.scale[column..].as_chunks::<16>().0[0]);
+                let bias = I::V::load(&w.bias[column..].as_chunks::<16>().0[0]);
+                let end = w.n().min(column + 16);
+                for r in 0..count {
+                    let y = I::V::from_i32(product.panel(r, p)).mul(I::V::splat(scales[row + r])).fma(scale, bias);
+                    let start = (row + r) * ldo;
+                    finish(y, epilogue, &mut out[start + column..start + end]);
+                }
             }
-            row += mr;
         }
-        panel += if wide { 4 } else { 1 };
     }
+    // SAFETY: as above.
+    unsafe { I::end() };
 }
 
 #[inline(always)]

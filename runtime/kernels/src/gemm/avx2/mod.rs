@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::Instructions;
+use super::{Instructions, Sums, panel_mut};
 use crate::lanes::F32x16;
 
 /// Sixteen lanes in two registers.
@@ -15,6 +15,35 @@ macro_rules! proven {
         // SAFETY: see the macro's comment; loads and stores go through references to arrays of the registers' size.
         unsafe { $e }
     };
+}
+
+/// The last three steps of the fixed tree.
+///
+/// # Safety
+/// The CPU has AVX.
+#[inline(always)]
+pub(super) unsafe fn sum_of_eight(eight: __m256) -> f32 {
+    proven!({
+        let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    })
+}
+
+/// Four rows of eight integral values as bytes side by side.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn quads(rows: [__m256; 4]) -> __m256i {
+    proven!({
+        let byte = _mm256_set1_epi32(255);
+        let (a, b) = (_mm256_cvtps_epi32(rows[0]), _mm256_cvtps_epi32(rows[1]));
+        let (c, d) = (_mm256_cvtps_epi32(rows[2]), _mm256_cvtps_epi32(rows[3]));
+        let low = _mm256_or_si256(_mm256_and_si256(a, byte), _mm256_slli_epi32::<8>(_mm256_and_si256(b, byte)));
+        let high = _mm256_or_si256(_mm256_slli_epi32::<16>(_mm256_and_si256(c, byte)), _mm256_slli_epi32::<24>(d));
+        _mm256_or_si256(low, high)
+    })
 }
 
 macro_rules! lanewise {
@@ -80,6 +109,46 @@ impl F32x16 for Ymm2 {
         Ymm2(half(self.0), half(self.1))
     }
     #[inline(always)]
+    fn scale_by(self, shifted: Self) -> Self {
+        let half = |x, shifted| {
+            proven!({
+                let n = _mm256_slli_epi32::<23>(_mm256_castps_si256(shifted));
+                _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), n))
+            })
+        };
+        Ymm2(half(self.0, shifted.0), half(self.1, shifted.1))
+    }
+    #[inline(always)]
+    fn store_u8(self, out: &mut [u8; 16]) {
+        proven!({
+            let words = _mm256_packs_epi32(_mm256_cvtps_epi32(self.0), _mm256_cvtps_epi32(self.1));
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+            let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(out.as_mut_ptr().cast(), bytes);
+        });
+    }
+    #[inline(always)]
+    fn store_quads(rows: [Self; 4], out: &mut [i8; 64]) {
+        let [r0, r1, r2, r3] = rows;
+        proven!({
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), quads([r0.0, r1.0, r2.0, r3.0]));
+            _mm256_storeu_si256(out.as_mut_ptr().add(32).cast(), quads([r0.1, r1.1, r2.1, r3.1]));
+        });
+    }
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        proven!(sum_of_eight(_mm256_add_ps(self.0, self.1)))
+    }
+    #[inline(always)]
+    fn reduce_max(self) -> f32 {
+        proven!({
+            let eight = _mm256_max_ps(self.0, self.1);
+            let four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+    #[inline(always)]
     fn store_biased_u8(self, out: &mut [u8; 16]) {
         proven!({
             let words = _mm256_packs_epi32(_mm256_cvtps_epi32(self.0), _mm256_cvtps_epi32(self.1));
@@ -95,6 +164,26 @@ impl F32x16 for Ymm2 {
             _mm256_cvtepi32_ps(_mm256_loadu_si256(x.as_ptr().add(8).cast())),
         ))
     }
+    #[inline(always)]
+    fn from_difference(x: &[i32; 16], y: &[i32; 16]) -> Self {
+        proven!({
+            let low = _mm256_sub_epi32(_mm256_loadu_si256(x.as_ptr().cast()), _mm256_loadu_si256(y.as_ptr().cast()));
+            let (x, y) = (x.as_ptr().add(8).cast(), y.as_ptr().add(8).cast());
+            let high = _mm256_sub_epi32(_mm256_loadu_si256(x), _mm256_loadu_si256(y));
+            Ymm2(_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
+        })
+    }
+    #[inline(always)]
+    fn sum_bytes(x: &[u8; 64]) -> u32 {
+        proven!({
+            let zero = _mm256_setzero_si256();
+            let low = _mm256_sad_epu8(_mm256_loadu_si256(x.as_ptr().cast()), zero);
+            let high = _mm256_sad_epu8(_mm256_loadu_si256(x.as_ptr().add(32).cast()), zero);
+            let four = _mm256_add_epi64(low, high);
+            let two = _mm_add_epi64(_mm256_castsi256_si128(four), _mm256_extracti128_si256::<1>(four));
+            (_mm_cvtsi128_si64(two) + _mm_extract_epi64::<1>(two)) as u32
+        })
+    }
 }
 
 /// AVX2 + FMA.
@@ -109,21 +198,22 @@ unsafe impl Instructions for Avx2 {
 
     #[inline(always)]
     unsafe fn tile_i8<const MR: usize, const NP: usize>(
-        k4: usize,
+        groups: usize,
         a: *const u8,
         lda: usize,
         b: *const i8,
         _offset: *const i32,
-        out: &mut [[[i32; 16]; NP]; MR],
+        out: &mut [Sums],
+        first: usize,
     ) {
         // SAFETY: the caller vouches for the lengths (trait contract) and for the CPU.
         unsafe {
             let ones = _mm256_set1_epi16(1);
             let flip = _mm256_set1_epi8(-128);
             for p in 0..NP {
-                let b = b.add(p * k4 * 64);
+                let b = b.add(p * groups * 64);
                 let mut acc = [[_mm256_setzero_si256(); 2]; MR];
-                for k in 0..k4 {
+                for k in 0..groups {
                     let bv: [__m256i; 2] =
                         [_mm256_loadu_si256(b.add(k * 64).cast()), _mm256_loadu_si256(b.add(k * 64 + 32).cast())];
                     for (r, acc) in acc.iter_mut().enumerate() {
@@ -131,15 +221,16 @@ unsafe impl Instructions for Avx2 {
                         let signed = _mm256_xor_si256(av, flip);
                         let magnitude = _mm256_abs_epi8(signed);
                         for (acc, bv) in acc.iter_mut().zip(bv) {
-                            // |a| ≤ 127 and |b| ≤ 127: a pair is at most 32,258, within i16.
+                            // |a| ≤ 128 and |b| ≤ 127: a pair is at most 32,512, within i16.
                             let pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(bv, signed));
                             *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(pairs, ones));
                         }
                     }
                 }
-                for (acc, out) in acc.iter().zip(&mut *out) {
-                    _mm256_storeu_si256(out[p].as_mut_ptr().cast(), acc[0]);
-                    _mm256_storeu_si256(out[p].as_mut_ptr().add(8).cast(), acc[1]);
+                for (r, acc) in acc.iter().enumerate() {
+                    let out = panel_mut(&mut out[r], first + p).as_mut_ptr();
+                    _mm256_storeu_si256(out.cast(), acc[0]);
+                    _mm256_storeu_si256(out.add(8).cast(), acc[1]);
                 }
             }
         }

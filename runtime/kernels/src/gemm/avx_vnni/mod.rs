@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::Instructions;
 use super::avx2::{Avx2, Ymm2};
+use super::{Instructions, Sums, panel_mut};
 
 /// AVX2 + FMA + AVX-VNNI.
 #[derive(Clone, Copy, Debug)]
@@ -17,23 +17,22 @@ unsafe impl Instructions for AvxVnni {
 
     #[inline(always)]
     unsafe fn tile_i8<const MR: usize, const NP: usize>(
-        k4: usize,
+        groups: usize,
         a: *const u8,
         lda: usize,
         b: *const i8,
         offset: *const i32,
-        out: &mut [[[i32; 16]; NP]; MR],
+        out: &mut [Sums],
+        first: usize,
     ) {
         // SAFETY: the caller vouches for the lengths (trait contract) and for the CPU.
         unsafe {
             for p in 0..NP {
-                let b = b.add(p * k4 * 64);
-                let start: [__m256i; 2] = std::array::from_fn(|h| {
-                    let offset = _mm256_loadu_si256(offset.add(p * 16 + h * 8).cast());
-                    _mm256_sub_epi32(_mm256_setzero_si256(), offset)
-                });
+                let b = b.add(p * groups * 64);
+                let offset = offset.add(p * 16);
+                let start: [__m256i; 2] = [_mm256_loadu_si256(offset.cast()), _mm256_loadu_si256(offset.add(8).cast())];
                 let mut acc = [start; MR];
-                for k in 0..k4 {
+                for k in 0..groups {
                     let bv: [__m256i; 2] =
                         [_mm256_loadu_si256(b.add(k * 64).cast()), _mm256_loadu_si256(b.add(k * 64 + 32).cast())];
                     for (r, acc) in acc.iter_mut().enumerate() {
@@ -42,9 +41,10 @@ unsafe impl Instructions for AvxVnni {
                         acc[1] = _mm256_dpbusd_avx_epi32(acc[1], av, bv[1]);
                     }
                 }
-                for (acc, out) in acc.iter().zip(&mut *out) {
-                    _mm256_storeu_si256(out[p].as_mut_ptr().cast(), acc[0]);
-                    _mm256_storeu_si256(out[p].as_mut_ptr().add(8).cast(), acc[1]);
+                for (r, acc) in acc.iter().enumerate() {
+                    let out = panel_mut(&mut out[r], first + p).as_mut_ptr();
+                    _mm256_storeu_si256(out.cast(), acc[0]);
+                    _mm256_storeu_si256(out.add(8).cast(), acc[1]);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The truth: plain loops.
 
-use super::Instructions;
+use super::{Instructions, Sums, panel_mut};
 use crate::lanes::Array16;
 
 /// Plain Rust.
@@ -15,19 +15,21 @@ unsafe impl Instructions for Scalar {
 
     #[inline(always)]
     unsafe fn tile_i8<const MR: usize, const NP: usize>(
-        k4: usize,
+        groups: usize,
         a: *const u8,
         lda: usize,
         b: *const i8,
         _offset: *const i32,
-        out: &mut [[[i32; 16]; NP]; MR],
+        out: &mut [Sums],
+        first: usize,
     ) {
-        for (r, out) in out.iter_mut().enumerate() {
-            // SAFETY: the caller vouches for 4·k4 bytes at each of MR rows.
-            let a = unsafe { std::slice::from_raw_parts(a.add(r * lda), 4 * k4) };
-            for (p, out) in out.iter_mut().enumerate() {
-                // SAFETY: the caller vouches for NP panels of k4·64 bytes.
-                let b = unsafe { std::slice::from_raw_parts(b.add(p * k4 * 64), k4 * 64) };
+        for r in 0..MR {
+            // SAFETY: the caller vouches for 4·groups bytes at each of MR rows.
+            let a = unsafe { std::slice::from_raw_parts(a.add(r * lda), 4 * groups) };
+            for p in 0..NP {
+                // SAFETY: the caller vouches for NP panels of groups·64 bytes.
+                let b = unsafe { std::slice::from_raw_parts(b.add(p * groups * 64), groups * 64) };
+                let out = panel_mut(&mut out[r], first + p);
                 *out = [0; 16];
                 for (a, b) in a.as_chunks::<4>().0.iter().zip(b.as_chunks::<64>().0) {
                     for (out, b) in out.iter_mut().zip(b.as_chunks::<4>().0) {

@@ -5,15 +5,8 @@ use crate::rows;
 
 /// Keys of one head as panels `[T/16][hd][16]` and values as panels `[hd/16][T][16]`, zero-padded.
 /// `qkv` is [T, 3D] with q|k|v; the head's columns start at `head·hd` in each.
-pub(crate) fn pack_head(
-    tokens: usize,
-    width: usize,
-    head_dim: usize,
-    head: usize,
-    qkv: &[f32],
-    keys: &mut [f32],
-    values: &mut [f32],
-) {
+pub(crate) fn pack_head(shape: super::HeadShape, head: usize, qkv: &[f32], keys: &mut [f32], values: &mut [f32]) {
+    let super::HeadShape { tokens, width, head_dim } = shape;
     keys.fill(0.0);
     values.fill(0.0);
     for (t, row) in qkv.chunks_exact(3 * width).enumerate().take(tokens) {
@@ -29,7 +22,7 @@ pub(crate) fn pack_head(
     }
 }
 
-/// out[rows, hd] = softmax(q·kᵀ)·v for `rows` ≤ MR queries, whose rows lie in `queries` with stride `ldq`; q already
+/// out[r][..hd] = softmax(q·kᵀ)·v for `rows` ≤ MR queries, whose rows lie in `queries` with stride `ldq`; q already
 /// carries 1/√hd. `scores` is scratch of rows × (T rounded up to 16). `probabilities`, when given, gets the first row's T.
 #[inline(always)]
 pub(crate) fn attend<I: Instructions>(
@@ -42,6 +35,7 @@ pub(crate) fn attend<I: Instructions>(
     values: &[f32],
     scores: &mut [f32],
     out: &mut [f32],
+    ldo: usize,
     probabilities: Option<&mut [f32]>,
 ) {
     let lds = tokens.div_ceil(16) * 16;
@@ -55,8 +49,8 @@ pub(crate) fn attend<I: Instructions>(
             *p = s * factors[0];
         }
     }
-    multiply_panels::<I>(rows, tokens, scores, lds, values, head_dim, out, head_dim);
+    multiply_panels::<I>(rows, tokens, scores, lds, values, head_dim, out, ldo);
     for (r, factor) in factors.iter().enumerate().take(rows) {
-        rows::scale::<I::V>(&mut out[r * head_dim..(r + 1) * head_dim], *factor);
+        rows::scale::<I::V>(&mut out[r * ldo..r * ldo + head_dim], *factor);
     }
 }
