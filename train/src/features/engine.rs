@@ -87,6 +87,16 @@ impl Encoder {
         self.engine.shape().embed_dim
     }
 
+    /// Limits on films.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// From films to pixel values.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
     /// The engine underneath.
     pub fn engine(&self) -> &Engine {
         &self.engine
