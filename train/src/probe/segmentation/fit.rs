@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn recipe() -> Recipe {
-        Recipe { epochs: 12, patience: 4, batch: 8, learning_rate: 1e-2, weight_decay: 0.01, dropout: 0.1, seed: 3 }
+        Recipe { epochs: 40, patience: 40, batch: 8, learning_rate: 1e-2, weight_decay: 0.01, dropout: 0.05, seed: 3 }
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
         let shape = Shape { dim: 3, channels: 1, grid: 4, scale: 1, hidden: 0, convolutions: 0 };
         let none = Tokens { stride: train.stride, ..Tokens::default() };
         let found = fit(&shape, &recipe(), &train, &none, true).unwrap();
-        assert_eq!((found.epoch, found.val_dice), (12, None));
+        assert_eq!((found.epoch, found.val_dice), (40, None));
         assert_eq!(fit(&shape, &recipe(), &none, &train, true).unwrap_err().kind(), ErrorKind::Data);
     }
 
