@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
-use rad_dino_edge::checkpoint::{Checkpoint, DType, ProbeHead, Probes, ProbesConfig};
+use rad_dino_edge::checkpoint::{Checkpoint, DType, ProbeHead, Probes, ProbesConfig, SegmentationHead};
 use rad_dino_edge::model::manifest::{Calibration, Finding, Heads, MANIFEST_KEY, Manifest, Precision};
 use rad_dino_edge::{Error, ErrorKind};
 use rad_dino_quantize::{Options, Summary, convert, convert_with};
@@ -52,14 +52,20 @@ fn dims(tensor: &TensorProto) -> Vec<i64> {
     tensor.dims.clone()
 }
 
-/// Random heads for an encoder of width `d`: findings with a hidden layer, sex, age and view linear.
+/// Random heads for an encoder of width `d`: findings with a hidden layer, sex, age and view linear, two regions.
 fn probes(d: usize) -> Probes {
     let calibration = Calibration { scale: 1.0, offset: 0.0 };
     let findings = ["pneumonia", "pleural_effusion"]
         .map(|label| Finding { label: label.to_owned(), threshold: 0.5, calibration })
         .to_vec();
     let view = vec!["PA".to_owned(), "AP".to_owned(), "lateral".to_owned()];
-    let heads = Heads { findings, sex: Some(calibration), age: true, view, segmentation: Vec::new() };
+    let heads = Heads {
+        findings,
+        sex: Some(calibration),
+        age: true,
+        view,
+        segmentation: vec!["lung".to_owned(), "heart".to_owned()],
+    };
     let head = |outputs: usize, hidden: usize| ProbeHead {
         outputs,
         hidden,
@@ -77,6 +83,23 @@ fn probes(d: usize) -> Probes {
             ..ProbesConfig::default()
         },
         heads: named.map(|(name, head)| (name.to_owned(), head)).into(),
+        segmentation: Some(segmentation(d)),
+    }
+}
+
+fn segmentation(d: usize) -> SegmentationHead {
+    let values = |n: usize| (0..n).map(|i| ((i * 7 % 11) as f32 - 5.0) / 16.0).collect::<Vec<f32>>();
+    let (channels, scale, hidden) = (2, 3, 6);
+    let rows = channels * scale * scale;
+    SegmentationHead {
+        channels,
+        scale,
+        hidden,
+        project_weight: values(hidden * d),
+        project_bias: values(hidden),
+        convolutions: vec![(values(hidden * hidden * 9), values(hidden)); 2],
+        readout_weight: values(rows * hidden),
+        readout_bias: values(rows),
     }
 }
 
@@ -172,17 +195,24 @@ fn probes_and_their_words_come_along() {
     let dir = copy(&case("registers"));
     probes(24).write(dir.path(), 24).unwrap();
     let (summary, model) = model(dir.path(), Precision::Int8);
-    let outputs = ["last_hidden_state", "findings_logits", "sex_logits", "age_years", "view_logits"];
+    let outputs =
+        ["last_hidden_state", "findings_logits", "sex_logits", "age_years", "view_logits", "segmentation_logits"];
     assert_eq!(summary.outputs, outputs);
     let node = nodes(&model).last().unwrap();
     assert_eq!((node.op_type.as_str(), node.output.as_slice()), ("Probes", &summary.outputs[1..]));
     let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).unwrap();
-    assert_eq!(attribute("heads").strings, ["findings", "sex", "age", "view"].map(|s| s.as_bytes().to_vec()));
-    assert_eq!(attribute("hidden").ints, [5, 0, 0, 0]);
+    assert_eq!(attribute("heads").strings, Heads::NAMES.map(|s| s.as_bytes().to_vec()));
+    assert_eq!(attribute("hidden").ints, [5, 0, 0, 0, 6]);
+    assert_eq!(attribute("segmentation").ints, [2, 3, 2]);
     assert_eq!(attribute("prefix_tokens").i, 5);
     let tensors = tensors(&model);
     assert_eq!(dims(tensors["probes.findings_weight"]), [53, 2]);
     assert_eq!(dims(tensors["probes.findings_hidden_weight"]), [48, 5]);
+    assert_eq!(dims(tensors["probes.segmentation_convolution1_weight"]), [6, 6, 3, 3]);
+    assert_eq!(dims(tensors["probes.segmentation_readout_weight"]), [18, 6, 1, 1]);
+    let function = model.functions.iter().find(|f| f.name() == "Probes").unwrap();
+    assert_eq!((node.input.len(), node.output.len()), (function.input.len(), function.output.len()));
+    assert!(function.node.iter().all(|inner| inner.domain.is_empty()), "standard operators only");
     let inputs: Vec<&str> = node.input.iter().skip(1).map(|name| name.trim_start_matches("probes.")).collect();
     let first = ["findings_weight", "findings_bias", "findings_hidden_weight", "findings_hidden_bias", "sex_weight"];
     assert_eq!(inputs[..5], first);

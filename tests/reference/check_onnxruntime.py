@@ -35,6 +35,11 @@ EDGE_COSINE = {"int8": (0.999, 0.998, 0.995)}
 # int8 and fp16 against fp32 of the trained checkpoint, in ONNX Runtime, on films: CLS mean and worst, patches mean.
 TRAINED_COSINE = {"fp16": (0.99999, 0.99999, 0.99999), "int8": (0.999, 0.998, 0.999)}
 
+# Logits a side of a patch in the decoder that write_probes writes.
+SUBPIXELS = 3
+# Share of a mask's pixels that must be what Pillow draws from ONNX Runtime's logits; the crop may be off by a pixel.
+MASK_AGREEMENT = 0.97
+
 
 class Table:
     """Lines of results; knows whether all passed."""
@@ -184,11 +189,11 @@ def check_random(table, arguments, temporary):
 
 
 def write_probes(folder, width):
-    """Random heads beside a checkpoint: findings with a hidden layer, sex, age, view."""
+    """Random heads beside a checkpoint: findings with a hidden layer, sex, age, view, two regions by a decoder."""
     generator = numpy.random.default_rng(1)
     calibration = {"scale": 1.0, "offset": 0.0}
     findings = [{"label": f"finding_{i}", "threshold": 0.5, "calibration": calibration} for i in range(3)]
-    heads = {"findings": findings, "sex": calibration, "age": True, "view": ["PA", "AP"]}
+    heads = {"findings": findings, "sex": calibration, "age": True, "view": ["PA", "AP"], "segmentation": ["lung", "heart"]}
     (folder / "probes.json").write_text(json.dumps({"schema": "rad-dino-edge/probes/1", "heads": heads}))
     tensors = {}
     for name, outputs, hidden in (("findings", 3, 6), ("sex", 1, 0), ("age", 1, 0), ("view", 2, 0)):
@@ -197,8 +202,28 @@ def write_probes(folder, width):
             shapes |= {"hidden.weight": (hidden, 2 * width), "hidden.bias": (hidden,)}
         for part, shape in shapes.items():
             tensors[f"{name}.{part}"] = generator.normal(size=shape).astype(numpy.float32)
+    hidden, rows = 10, 2 * SUBPIXELS**2
+    shapes = {"project": (hidden, width), "convolution0": (hidden, hidden, 3, 3), "readout": (rows, hidden)}
+    for part, shape in shapes.items():
+        values = generator.normal(size=shape) / numpy.prod(shape[1:]) ** 0.5
+        tensors[f"segmentation.{part}.weight"] = values.astype(numpy.float32)
+        tensors[f"segmentation.{part}.bias"] = generator.normal(size=shape[:1]).astype(numpy.float32)
     save_file(tensors, folder / "probes.safetensors")
     return tensors
+
+
+def expected_segmentation(tensors, patches):
+    """The decoder of write_probes on patches [N,P,D]: 1×1, ReLU, 3×3, ReLU, 1×1, pixel shuffle."""
+    layer = {part: [tensors[f"segmentation.{part}.{kind}"].astype(numpy.float64) for kind in ("weight", "bias")]
+             for part in ("project", "convolution0", "readout")}
+    grid = round(patches.shape[1] ** 0.5)
+    cells = (patches @ layer["project"][0].T + layer["project"][1]).clip(0).reshape(len(patches), grid, grid, -1)
+    padded = numpy.pad(cells, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    weight, bias = layer["convolution0"]
+    cells = bias + sum(padded[:, y : y + grid, x : x + grid] @ weight[:, :, y, x].T for y in range(3) for x in range(3))
+    read = cells.clip(0) @ layer["readout"][0].T + layer["readout"][1]
+    read = read.reshape(len(patches), grid, grid, -1, SUBPIXELS, SUBPIXELS)
+    return read.transpose(0, 3, 1, 4, 2, 5).reshape(len(patches), -1, grid * SUBPIXELS, grid * SUBPIXELS)
 
 
 def expected_probes(tensors, tokens, prefix):
@@ -213,6 +238,7 @@ def expected_probes(tensors, tokens, prefix):
             hidden = features @ tensors[f"{name}.hidden.weight"].T + tensors[f"{name}.hidden.bias"]
             joined = numpy.concatenate([features, hidden.clip(0)], axis=1)
         expected[output] = joined @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"]
+    expected["segmentation_logits"] = expected_segmentation(tensors, tokens[:, prefix:])
     return expected
 
 
@@ -234,8 +260,34 @@ def check_probes(table, arguments, temporary):
             prefix = 1 + config.get("num_register_tokens", 0)
             expected = expected_probes(tensors, found["last_hidden_state"], prefix)
             assert names == ["last_hidden_state", *expected], names
+            assert all(found[output].shape == values.shape for output, values in expected.items())
             worst = max(numpy.abs(found[output] - values).max() for output, values in expected.items())
             table.at_most(folder.name, precision, "probes: largest difference", worst, 1e-4)
+            if arguments.edge:
+                check_mask(table, folder.name, precision, path, arguments.edge, pictures(temporary, 1)[0])
+
+
+def check_mask(table, case, precision, model, edge, scan):
+    """The masks that rad-dino-edge draws beside ONNX Runtime's logits of the same pixels, enlarged by Pillow."""
+    out = model.with_suffix(".mask.png")
+    command = [edge, "infer", scan, "--model", model, "--segmentation", out, "--format", "json", "--quiet"]
+    answer = json.loads(subprocess.run([str(part) for part in command], check=True, capture_output=True).stdout)
+    manifest = {entry.key: entry.value for entry in onnx.load(model).metadata_props}["rad_dino.manifest"]
+    preprocessing = json.loads(manifest)["preprocessing"]
+    run = session(model)
+    logits = run.run(["segmentation_logits"], {"pixel_values": pixel_values(scan, preprocessing)})[0][0]
+    width, height = Image.open(scan).size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    agree = []
+    for region, channel in zip(answer["segmentation"], logits):
+        drawn = numpy.asarray(Image.open(out.with_suffix(f".{region['label']}.png")))
+        expected = numpy.zeros((height, width), dtype=bool)
+        enlarged = Image.fromarray(channel).resize((side, side), Image.Resampling.BILINEAR)
+        expected[top : top + side, left : left + side] = numpy.asarray(enlarged) > 0
+        agree.append(((drawn == 255) == expected).mean() if set(numpy.unique(drawn)) <= {0, 255} else 0.0)
+        agree.append(1 - abs((drawn == 255).mean() - region["area_fraction"]))
+    table.at_least(case, precision, "masks: agreeing pixels, area", min(agree), MASK_AGREEMENT)
 
 
 def check_trained(table, arguments, temporary):

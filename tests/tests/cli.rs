@@ -82,7 +82,7 @@ fn probes(width: usize, limit: f64) -> Probes {
     let config =
         ProbesConfig { schema: "rad-dino-edge/probes/1".into(), heads, out_of_distribution, ..Default::default() };
     let heads = [("findings", head(2, 3)), ("sex", head(1, 0)), ("age", head(1, 0)), ("view", head(2, 0))];
-    Probes { config, heads: BTreeMap::from(heads.map(|(name, head)| (name.to_string(), head))) }
+    Probes { config, heads: BTreeMap::from(heads.map(|(name, head)| (name.to_string(), head))), segmentation: None }
 }
 
 #[test]

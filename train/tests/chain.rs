@@ -82,6 +82,53 @@ fn phantoms_teach_heads_that_evaluate_measures() {
 }
 
 #[test]
+fn phantoms_teach_a_segmentation_beside_the_other_heads() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    fine(&["phantom", "--out", &at("films"), "--count", "120", "--seed", "6", "--size", "64", "--quiet"]);
+    encoder(&dir.path().join("encoder"));
+    let (data, encoder, model) = (at("films/manifest.csv"), at("encoder"), at("model"));
+    let common = ["probe", "--quiet", "--encoder", &encoder, "--out", &model, "--data", &data, "--task"];
+    fine(&[&common[..], &["age"]].concat());
+    // A mask that is not there costs its film only.
+    let manifest = std::fs::read_to_string(at("films/manifest.csv")).unwrap();
+    let bad = manifest.replacen(",masks/", ",absent/", 1);
+    assert_ne!(bad, manifest);
+    std::fs::write(at("films/bad.csv"), bad).unwrap();
+    let bad = ["probe", "--encoder", &encoder, "--out", &at("other"), "--data", &at("films/bad.csv")];
+    let output = run(&[&bad[..], &["--task", "segmentation", "--segmentation-head", "linear"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let val = fine(&[&common[..], &["segmentation"]].concat());
+    assert!(val.contains("\"task\":\"segmentation\""), "{val}");
+    let probes = Probes::read(&dir.path().join("model"), DIM).unwrap().unwrap();
+    assert!(probes.heads.contains_key("age"), "the head that was there stays");
+    let tasks: Vec<&str> = probes.config.metrics.iter().map(|m| m.task.as_str()).collect();
+    assert!(tasks.contains(&"age") && tasks.contains(&"segmentation"), "{tasks:?}");
+    let weights = || std::fs::read(dir.path().join("model/probes.safetensors")).unwrap();
+    let first = weights();
+    fine(&[&common[..], &["segmentation", "--threads", "1"]].concat());
+    assert!(first == weights(), "a second fit, on one thread, gives the same bytes");
+
+    let evaluate = ["evaluate", "--quiet", "--data", &data, "--format", "json", "--checkpoint"];
+    let of = |checkpoint: &str| {
+        let line = fine(&[&evaluate[..], &[checkpoint]].concat());
+        let report: Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
+        let metrics = report["metrics"].as_array().unwrap().clone();
+        ["dice", "iou", "dice_scan"].map(|name| {
+            let metric = metrics.iter().find(|m| m["task"] == "segmentation" && m["metric"] == name).unwrap();
+            assert_eq!(metric["label"], "lung");
+            ["low", "value", "high"].map(|k| metric[k].as_f64().unwrap())
+        })
+    };
+    let [dice, iou, scan] = of(&model);
+    assert!(dice[0] <= dice[1] && dice[1] <= dice[2] && iou[1] < dice[1], "{dice:?} {iou:?}");
+    assert!(dice[1] > 0.8, "a random encoder still knows where a patch lies: {dice:?}");
+    assert_eq!(dice, scan, "a square film is all crop");
+    let linear = of(&at("other"))[0][1];
+    assert!(linear < dice[1], "one logit a patch is coarse: {linear} {dice:?}");
+}
+
+#[test]
 fn a_folder_becomes_a_manifest_and_a_bad_film_costs_only_itself() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();

@@ -108,25 +108,18 @@ impl Builder {
     }
 
     /// The heads: one output each.
-    pub fn probes(&mut self, all: &Probes) {
-        let heads = probes::heads(all);
-        if heads.is_empty() {
+    pub fn probes(&mut self, probes: &Probes) {
+        let grid = self.image_size / self.config.patch_size;
+        let outputs = probes::outputs(probes, grid);
+        if outputs.is_empty() {
             return;
         }
-        let names: Vec<&str> = heads.iter().map(|(name, _)| *name).collect();
-        let hidden: Vec<i64> = heads.iter().map(|(_, head)| head.hidden as i64).collect();
-        let attributes = vec![
-            attribute::strings("heads", &names),
-            attribute::integers("hidden", &hidden),
-            attribute::integer("prefix_tokens", 1 + self.config.num_register_tokens as i64),
-        ];
-        let outputs: Vec<String> = names.iter().map(|name| probes::output_name(name)).collect();
-        for (output, (_, head)) in outputs.iter().zip(&heads) {
-            self.outputs.push(value(output, &[head.outputs]));
-        }
-        self.functions.push(probes::function(&heads));
-        let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
-        self.call("Probes", "probes", probes::tensors(&heads), attributes, &outputs);
+        self.outputs.extend(outputs.iter().map(|(name, shape)| value(name, shape)));
+        self.functions.push(probes::function(probes, grid));
+        let names: Vec<&str> = outputs.iter().map(|(name, _)| *name).collect();
+        let tensors = probes::tensors(probes, self.config.hidden_size);
+        let attributes = probes::attributes(probes, 1 + self.config.num_register_tokens);
+        self.call("Probes", "probes", tensors, attributes, &names);
     }
 
     /// Names of the graph's outputs.

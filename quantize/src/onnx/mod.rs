@@ -7,6 +7,7 @@ mod encoder;
 mod function;
 mod linear;
 mod probes;
+mod segmentation;
 mod tensor;
 mod write;
 

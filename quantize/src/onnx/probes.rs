@@ -1,28 +1,53 @@
-//! Probes: linear heads (optionally with a ReLU layer beside) on CLS ‖ mean of the patch tokens.
+//! Probes: linear heads (optionally with a ReLU layer beside) on CLS ‖ mean of the patch tokens, and the segmentation.
 
 use rad_dino_edge::checkpoint::{ProbeHead, Probes};
-use tract_onnx::pb::{FunctionProto, TensorProto};
+use rad_dino_edge::model::manifest::Heads;
+use tract_onnx::pb::{AttributeProto, FunctionProto, TensorProto};
 
 use super::function::Function;
-use super::{attribute, tensor};
+use super::{attribute, segmentation, tensor};
 use crate::fold::Linear;
 
-/// The graph's output of a head.
-pub(super) fn output_name(head: &str) -> String {
-    match head {
-        "age" => "age_years".to_owned(),
-        _ => format!("{head}_logits"),
+/// The heads that are there, in the order of the graph's outputs, without the segmentation.
+fn heads(probes: &Probes) -> impl Iterator<Item = (&'static str, &ProbeHead)> {
+    Heads::NAMES.into_iter().filter_map(|name| probes.heads.get(name).map(|head| (name, head)))
+}
+
+/// Name and shape (without the batch) of each output of the graph; empty when there are no heads. `grid` is g.
+pub(super) fn outputs(probes: &Probes, grid: usize) -> Vec<(&'static str, Vec<usize>)> {
+    let mut outputs: Vec<_> =
+        heads(probes).map(|(name, head)| (Heads::output_name(name), vec![head.outputs])).collect();
+    if let Some(head) = &probes.segmentation {
+        let side = head.scale * grid;
+        outputs.push((Heads::output_name("segmentation"), vec![head.channels, side, side]));
     }
+    outputs
 }
 
-/// The heads that are there, in the order of the graph's outputs.
-pub(super) fn heads(probes: &Probes) -> Vec<(&'static str, &ProbeHead)> {
-    Probes::HEADS.into_iter().filter_map(|name| probes.heads.get(name).map(|head| (name, head))).collect()
+/// The attributes of the call.
+pub(super) fn attributes(probes: &Probes, prefix_tokens: usize) -> Vec<AttributeProto> {
+    let segmentation = probes.segmentation.iter();
+    let names: Vec<&str> =
+        heads(probes).map(|(name, _)| name).chain(segmentation.clone().map(|_| "segmentation")).collect();
+    let hidden: Vec<i64> =
+        heads(probes).map(|(_, head)| head.hidden as i64).chain(segmentation.map(|s| s.hidden as i64)).collect();
+    let mut attributes = vec![
+        attribute::strings("heads", &names),
+        attribute::integers("hidden", &hidden),
+        attribute::integer("prefix_tokens", prefix_tokens as i64),
+    ];
+    if let Some(head) = &probes.segmentation {
+        let sizes = [head.channels, head.scale, head.convolutions.len()].map(|n| n as i64);
+        attributes.push(attribute::integers("segmentation", &sizes));
+    }
+    attributes
 }
 
-/// last_hidden_state [N,T,D] → one [N,K] per head.
-pub(super) fn function(heads: &[(&'static str, &ProbeHead)]) -> FunctionProto {
-    let mut f = Function::new("Probes", &["heads", "hidden", "prefix_tokens"], &["last_hidden_state"]);
+/// last_hidden_state [N,T,D] → one [N,K] per head, and [N,C,s·g,s·g] for the segmentation.
+pub(super) fn function(probes: &Probes, grid: usize) -> FunctionProto {
+    let attributes: Vec<String> = attributes(probes, 0).into_iter().map(|a| a.name).collect();
+    let attributes: Vec<&str> = attributes.iter().map(String::as_str).collect();
+    let mut f = Function::new("Probes", &attributes, &["last_hidden_state"]);
     f.integers("first", &[0]);
     f.integers("one", &[1]);
     f.op("Slice", &["last_hidden_state", "first", "one", "one"], "cls_row");
@@ -33,7 +58,7 @@ pub(super) fn function(heads: &[(&'static str, &ProbeHead)]) -> FunctionProto {
     let mean = vec![attribute::integers("axes", &[1]), attribute::integer("keepdims", 0)];
     f.node("ReduceMean", &["patches"], &["patch_mean"], mean);
     f.concat(&["cls", "patch_mean"], -1, "features");
-    for (name, head) in heads {
+    for (name, head) in heads(probes) {
         let value = |part: &str| format!("{name}_{part}");
         f.input(&value("weight"));
         f.input(&value("bias"));
@@ -48,16 +73,19 @@ pub(super) fn function(heads: &[(&'static str, &ProbeHead)]) -> FunctionProto {
             f.concat(&["features", &value("hidden")], -1, &input);
         }
         f.op("MatMul", &[&input, &value("weight")], &value("product"));
-        f.op("Add", &[&value("product"), &value("bias")], &output_name(name));
+        f.op("Add", &[&value("product"), &value("bias")], Heads::output_name(name));
     }
-    let outputs: Vec<String> = heads.iter().map(|(name, _)| output_name(name)).collect();
-    f.finish(&outputs.iter().map(String::as_str).collect::<Vec<_>>())
+    if let Some(head) = &probes.segmentation {
+        segmentation::body(&mut f, head, grid);
+    }
+    let outputs: Vec<&str> = outputs(probes, grid).into_iter().map(|(name, _)| name).collect();
+    f.finish(&outputs)
 }
 
-/// The tensors of the call, in the order of the function's inputs after the first.
-pub(super) fn tensors(heads: &[(&'static str, &ProbeHead)]) -> Vec<TensorProto> {
+/// The tensors of the call, in the order of the function's inputs after the first. `dim` is D.
+pub(super) fn tensors(probes: &Probes, dim: usize) -> Vec<TensorProto> {
     let mut tensors = Vec::new();
-    for (name, head) in heads {
+    for (name, head) in heads(probes) {
         let mut push = |part: &str, weight: &[f32], bias: &[f32]| {
             let linear = Linear::from_rows(weight, bias, |_| 1.0);
             let dims = [linear.inputs, linear.outputs];
@@ -69,5 +97,6 @@ pub(super) fn tensors(heads: &[(&'static str, &ProbeHead)]) -> Vec<TensorProto> 
             push("hidden_", &head.hidden_weight, &head.hidden_bias);
         }
     }
+    tensors.extend(probes.segmentation.iter().flat_map(|head| segmentation::tensors(head, dim)));
     tensors
 }

@@ -8,6 +8,7 @@ pub mod position;
 mod probes;
 mod probes_file;
 mod read;
+mod segmentation;
 mod tensors;
 mod weights;
 mod write;
@@ -20,6 +21,7 @@ pub use dtype::DType;
 pub use folder::Checkpoint;
 pub use position::PositionInterpolation;
 pub use probes::{ProbeHead, Probes, ProbesConfig};
+pub use segmentation::{SegmentationHead, SegmentationTensor};
 pub use weights::{BlockWeights, EncoderWeights, FeedForward};
 
 use crate::error::{Error, ErrorKind, Result};

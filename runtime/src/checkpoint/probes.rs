@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::SegmentationHead;
 use crate::model::manifest::{Heads, Metric, OutOfDistribution, TrainingData};
 
 /// `probes.json`.
@@ -46,11 +47,13 @@ pub struct ProbeHead {
     pub hidden_bias: Vec<f32>,
 }
 
-/// All heads of a checkpoint folder, by name: `findings`, `sex`, `age`, `view`.
+/// All heads of a checkpoint folder.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Probes {
     /// `probes.json`.
     pub config: ProbesConfig,
-    /// Weights by head name.
+    /// Weights by head name: `findings`, `sex`, `age`, `view`.
     pub heads: BTreeMap<String, ProbeHead>,
+    /// The head on patch tokens.
+    pub segmentation: Option<SegmentationHead>,
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::tensors::{Reader, Tensors};
 use super::write::{Stored, write_safetensors};
-use super::{DType, ProbeHead, Probes, ProbesConfig, read_text};
+use super::{DType, ProbeHead, Probes, ProbesConfig, SegmentationHead, read_text};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::manifest::Heads;
+use crate::output::mask::is_file_name;
 use crate::output::write;
 
 /// The value of `schema` in `probes.json`.
@@ -15,11 +15,9 @@ pub(super) const SCHEMA: &str = "rad-dino-edge/probes/1";
 const CONFIG: &str = "probes.json";
 const WEIGHTS: &str = "probes.safetensors";
 const MAX_OUTPUTS: usize = 4_096;
+const SEGMENTATION: &str = "segmentation";
 
 impl Probes {
-    /// The heads, in the order the model file has them.
-    pub const HEADS: [&str; 4] = ["findings", "sex", "age", "view"];
-
     /// Reads the heads beside an encoder of width `dim` (D); None when the folder has neither file. Labels and
     /// tensors that do not fit each other, or a tensor that is missing, extra or misshapen, are errors naming it.
     pub fn read(dir: &Path, dim: usize) -> Result<Option<Self>> {
@@ -37,8 +35,12 @@ impl Probes {
         tensors.add(&weights_path)?;
         let mut reader = tensors.reader();
         let mut probes = Probes { config, ..Probes::default() };
-        for (name, outputs) in declared(&probes.config.heads) {
-            probes.heads.insert(name.to_owned(), head(&tensors, &mut reader, name, outputs, dim)?);
+        for (name, outputs) in probes.config.heads.declared() {
+            if name == SEGMENTATION {
+                probes.segmentation = Some(SegmentationHead::read(&tensors, &mut reader, outputs, dim)?);
+            } else {
+                probes.heads.insert(name.to_owned(), head(&tensors, &mut reader, name, outputs, dim)?);
+            }
         }
         reader.finish()?;
         Ok(Some(probes))
@@ -58,6 +60,7 @@ impl Probes {
                 tensors.push(Stored::new(&format!("{name}.hidden.bias"), &[h], &head.hidden_bias));
             }
         }
+        tensors.extend(self.segmentation.iter().flat_map(|head| head.stored(dim)));
         write_safetensors(&dir.join(WEIGHTS), &tensors, DType::F32)?;
         let text = serde_json::to_string_pretty(&self.config)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("{CONFIG}: {e}")).source(e))?;
@@ -67,11 +70,17 @@ impl Probes {
     /// Checks labels against weights, and every length against an encoder of width `dim`.
     pub fn check(&self, dim: usize) -> Result<()> {
         check_config(&self.config)?;
-        let declared = declared(&self.config.heads);
-        if let Some(name) = self.heads.keys().find(|name| declared.iter().all(|(known, _)| known != name)) {
+        let declared = self.config.heads.declared();
+        let mut names = self.heads.keys().map(String::as_str).chain(self.segmentation.as_ref().map(|_| SEGMENTATION));
+        if let Some(name) = names.find(|name| declared.iter().all(|(known, _)| known != name)) {
             return Err(refuse(format!("head {name} has weights but no entry in {CONFIG}")));
         }
         for (name, outputs) in declared {
+            if name == SEGMENTATION {
+                let head = self.segmentation.as_ref().ok_or_else(|| refuse(format!("head {name} has no weights")))?;
+                head.check(outputs, dim)?;
+                continue;
+            }
             let head = self.heads.get(name).ok_or_else(|| refuse(format!("head {name} has no weights")))?;
             let (h, f) = (head.hidden, 2 * dim);
             let lengths = [
@@ -111,22 +120,17 @@ fn head(tensors: &Tensors, reader: &mut Reader<'_>, name: &str, outputs: usize, 
     })
 }
 
-/// Heads that the labels declare, with their number of outputs.
-fn declared(heads: &Heads) -> Vec<(&'static str, usize)> {
-    let counts = [heads.findings.len(), usize::from(heads.sex.is_some()), usize::from(heads.age), heads.view.len()];
-    Probes::HEADS.into_iter().zip(counts).filter(|(_, outputs)| *outputs > 0).collect()
-}
-
 fn check_config(config: &ProbesConfig) -> Result<()> {
     if config.schema != SCHEMA {
         return Err(refuse(format!("schema is {:?}, expected {SCHEMA:?}", config.schema)));
     }
     let heads = &config.heads;
-    if !heads.segmentation.is_empty() {
-        return Err(refuse("segmentation labels without a segmentation head"));
+    if let Some(label) = heads.segmentation.iter().find(|label| !is_file_name(label)) {
+        return Err(refuse(format!("segmentation: label {label:?} must be letters, digits, _ and -")));
     }
     unique("findings", heads.findings.iter().map(|finding| finding.label.as_str()))?;
     unique("view", heads.view.iter().map(String::as_str))?;
+    unique(SEGMENTATION, heads.segmentation.iter().map(String::as_str))?;
     for finding in &heads.findings {
         if !(0.0..=1.0).contains(&finding.threshold) {
             return Err(refuse(format!("threshold of {} is {}, must be 0 to 1", finding.label, finding.threshold)));
@@ -148,14 +152,14 @@ fn unique<'a>(head: &str, labels: impl Iterator<Item = &'a str>) -> Result<()> {
     Ok(())
 }
 
-fn refuse(message: impl Into<String>) -> Error {
+pub(super) fn refuse(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Checkpoint, message).hint("write the heads again with rad-dino-train probe")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::manifest::{Calibration, Finding};
+    use crate::model::manifest::{Calibration, Finding, Heads};
 
     const DIM: usize = 6;
 
@@ -179,7 +183,7 @@ mod tests {
         };
         let config = ProbesConfig { schema: SCHEMA.to_owned(), heads, ..ProbesConfig::default() };
         let heads = [("findings", head(2, 3)), ("sex", head(1, 0)), ("age", head(1, 0))];
-        Probes { config, heads: heads.map(|(name, head)| (name.to_owned(), head)).into() }
+        Probes { config, heads: heads.map(|(name, head)| (name.to_owned(), head)).into(), segmentation: None }
     }
 
     #[test]
@@ -203,7 +207,7 @@ mod tests {
             ("there twice", |p| p.config.heads.findings[1].label = "pneumonia".to_owned()),
             ("threshold", |p| p.config.heads.findings[0].threshold = 1.5),
             ("age.weight", |p| p.heads.get_mut("age").unwrap().weight.truncate(1)),
-            ("segmentation", |p| p.config.heads.segmentation = vec!["lung".to_owned()]),
+            ("segmentation has no weights", |p| p.config.heads.segmentation = vec!["lung".to_owned()]),
         ];
         let dir = tempfile::tempdir().unwrap();
         for (word, change) in broken {

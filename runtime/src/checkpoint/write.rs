@@ -104,6 +104,11 @@ impl<'a> Stored<'a> {
     pub fn new(name: &str, shape: &[usize], values: &'a [f32]) -> Self {
         Stored { name: name.to_owned(), shape: shape.to_vec(), values }
     }
+
+    #[cfg(test)]
+    pub fn is(&self, name: &str) -> bool {
+        self.name == name
+    }
 }
 
 /// Writes a safetensors file, whole or not at all. A value that `dtype` cannot hold is an error that names the tensor.

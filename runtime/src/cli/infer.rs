@@ -1,4 +1,4 @@
-//! `infer`: findings, attributes, heat maps.
+//! `infer`: findings, attributes, heat maps, masks.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -8,11 +8,14 @@ use clap::Args;
 use super::model::{self, Loaded};
 use super::options::{Common, Format, ModelChoice, ScanLimits, progress};
 use super::{Tally, json, milliseconds, print};
-use crate::engine::{Outputs, heads::output_name};
+use crate::engine::Outputs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Manifest;
-use crate::output::json::{Answer, Embedding, EngineInfo, Failure, INFER_SCHEMA, Input, Model, Timing, Warning};
-use crate::output::{heatmap, npy, text};
+use crate::model::manifest::Heads;
+use crate::output::json::{
+    Answer, Embedding, EngineInfo, Failure, INFER_SCHEMA, Input, Model, Region, Timing, Warning,
+};
+use crate::output::{heatmap, mask, npy, text};
 use crate::preprocess::{Geometry, preprocess};
 use crate::probe::{self, Distance};
 use crate::report;
@@ -38,7 +41,8 @@ pub struct Infer {
     /// Write the CLS token, f32 [D]; with several scans a folder.
     #[arg(long, value_name = "NPY")]
     embedding: Option<PathBuf>,
-    /// Write the lung mask; with several scans a folder. Needs a model with a segmentation head.
+    /// Write the mask (0 and 255, of the scan's own size; 0 outside the centre crop); with several scans a folder. Of a
+    /// model with several regions each gets its own file, its label before the extension.
     #[arg(long, value_name = "PNG")]
     segmentation: Option<PathBuf>,
     /// Add a written report.
@@ -69,7 +73,7 @@ impl Infer {
         let scans = scan::collect(&self.scans)?;
         let several = scans.len() > 1 || self.scans.iter().any(|path| path.is_dir());
         if several {
-            for folder in [&self.heatmap, &self.embedding].into_iter().flatten() {
+            for folder in [&self.heatmap, &self.embedding, &self.segmentation].into_iter().flatten() {
                 std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
             }
         }
@@ -102,7 +106,7 @@ impl Infer {
 
     fn session<'a>(&self, loaded: &'a Loaded, manifest: &'a Manifest) -> Result<Session<'a>> {
         let usage = |message: String, hint: String| Error::new(ErrorKind::Usage, message).hint(hint);
-        if self.segmentation.is_some() {
+        if self.segmentation.is_some() && manifest.heads.segmentation.is_empty() {
             return Err(usage("this model has no segmentation head".into(), "leave --segmentation out".into()));
         }
         let labels: Vec<_> = manifest.heads.findings.iter().map(|f| f.label.as_str()).collect();
@@ -134,9 +138,10 @@ impl Infer {
         let clock = Instant::now();
         let cls = &outputs.hidden()[..engine.shape().embed_dim];
         let heads = &session.manifest.heads;
-        let output = |head: &str| outputs.get(output_name(head)).map(|(_, values)| values);
+        let output = |head: &str| outputs.get(Heads::output_name(head)).map(|(_, values)| values);
         let findings = output("findings").map(|logits| probe::findings(heads, logits));
         let attributes = probe::attributes(heads, output("sex"), output("age"), output("view"));
+        let segmentation = (!heads.segmentation.is_empty()).then(|| regions(heads, &outputs, &geometry)).transpose()?;
         let warnings: Vec<_> = session.distance.iter().filter_map(|distance| unlike(distance, cls)).collect();
         let interpreted = clock.elapsed();
         let clock = Instant::now();
@@ -160,6 +165,7 @@ impl Infer {
             engine: EngineInfo::new(engine),
             findings,
             attributes,
+            segmentation,
             report,
             embedding: Embedding { dim: cls.len(), l2_norm: norm },
             timing_ms: timing,
@@ -191,8 +197,37 @@ impl Infer {
             let width = engine.shape().embed_dim;
             npy::write(&place(target, path, "npy", several), &[width], &outputs.hidden()[..width])?;
         }
+        if let Some(target) = &self.segmentation {
+            let target = place(target, path, "png", several);
+            let labels = &session.manifest.heads.segmentation;
+            for (label, (side, logits)) in labels.iter().zip(channels(outputs)) {
+                let path = if labels.len() == 1 { target.clone() } else { of_label(&target, label) };
+                mask::write(&path, geometry, logits, side, side)?;
+            }
+        }
         Ok(())
     }
+}
+
+/// The logits [side, side] of each channel of the first image.
+fn channels(outputs: &Outputs) -> impl Iterator<Item = (usize, &[f32])> {
+    let output = outputs.get(Heads::output_name("segmentation"));
+    let side = output.and_then(|(shape, _)| shape.last()).copied().unwrap_or(0);
+    let values = output.map_or(&[][..], |(_, values)| values);
+    values.chunks_exact((side * side).max(1)).map(move |channel| (side, channel))
+}
+
+fn regions(heads: &Heads, outputs: &Outputs, geometry: &Geometry) -> Result<Vec<Region>> {
+    let regions = heads.segmentation.iter().zip(channels(outputs)).map(|(label, (side, logits))| {
+        Ok(Region { label: label.clone(), area_fraction: mask::area_fraction(geometry, logits, side, side)? })
+    });
+    regions.collect()
+}
+
+/// `lungs.png` of the label `left` is `lungs.left.png`.
+fn of_label(target: &Path, label: &str) -> PathBuf {
+    let extension = target.extension().unwrap_or_else(|| "png".as_ref()).to_owned();
+    target.with_extension("").with_added_extension(label).with_added_extension(extension)
 }
 
 /// With several scans, `<target>/<stem>.<extension>`; with one, the target itself.

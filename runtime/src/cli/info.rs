@@ -87,6 +87,9 @@ fn text(report: &Report<'_>) -> String {
         if !others.is_empty() {
             lines.push(format!("also       {}", others.join(", ")));
         }
+        if !heads.segmentation.is_empty() {
+            lines.push(format!("draws      {}", heads.segmentation.join(", ")));
+        }
         for m in &manifest.metrics {
             if let (Some(value), Some(low), Some(high)) = (m.value, m.low, m.high) {
                 lines.push(format!(

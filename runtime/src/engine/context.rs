@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use rad_dino_kernels::Kernels;
 
-use super::parts::Parts;
 use super::scratch::Scratch;
 
 /// Kernels, scratch and the attention record.
@@ -21,14 +20,9 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context for `threads` threads that run `parts`.
-    pub fn new(kernels: Box<dyn Kernels>, threads: usize, parts: &Parts) -> Self {
-        Context {
-            kernels,
-            scratch: Scratch::new(threads, parts),
-            attention: Mutex::default(),
-            heads_nanos: AtomicU64::new(0),
-        }
+    /// A context with this memory.
+    pub fn new(kernels: Box<dyn Kernels>, scratch: Scratch) -> Self {
+        Context { kernels, scratch, attention: Mutex::default(), heads_nanos: AtomicU64::new(0) }
     }
 
     /// Keeps one image's CLS attention ([T], mean over heads).

@@ -4,13 +4,15 @@ use rad_dino_kernels::{Isa, PackedF32, PackedI8};
 use rayon::prelude::*;
 
 use super::block::{Activation, Block};
-use super::heads::{HEADS, Head, Heads};
+use super::heads::{Head, Heads};
 use super::linear::Linear;
 use super::norm::LayerNorm;
 use super::parts::{BLOCK_FUNCTIONS, INT8_BLOCK, Parts};
 use super::patch_embed::PatchEmbed;
+use super::segmentation::Segmentation;
 use crate::error::Result;
 use crate::model::onnx::{DOMAIN, INT8, Node, OnnxFile, refused};
+use crate::model::{SegmentationSizes, manifest};
 
 /// Reads the parts of `file` for the kernels of `isa`; blocks are packed in parallel on the current pool.
 ///
@@ -47,7 +49,7 @@ pub fn parts(file: &OnnxFile<'_>, isa: Isa) -> Result<Parts> {
         .collect::<Result<Vec<_>>>()?;
     let reader = Reader { file, isa, node: norm };
     let final_norm = reader.norm(1, width)?;
-    let heads = heads.map(|node| probes(file, isa, node, width, patch_embed.prefix_tokens())).transpose()?;
+    let heads = heads.map(|node| probes(file, isa, node, &patch_embed)).transpose()?;
     Ok(Parts { patch_embed, blocks, final_norm, heads })
 }
 
@@ -162,22 +164,31 @@ fn block(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, width: usize, last: boo
     Ok((function, Block { norm1, qkv, output, norm2, fc1, fc2, heads, activation, int8_attention, record_attention }))
 }
 
-fn probes(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, width: usize, prefix_tokens: usize) -> Result<Heads> {
+fn probes(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, patch_embed: &PatchEmbed) -> Result<Heads> {
     let reader = Reader { file, isa, node };
+    let (width, prefix_tokens) = (patch_embed.width(), patch_embed.prefix_tokens());
     if node.size("prefix_tokens")? != prefix_tokens {
         return Err(refused(format!("node `{}`: prefix_tokens is not {prefix_tokens}", node.name)));
     }
     let names = node.strings("heads");
     let hidden = node.integers("hidden");
-    let known = names.iter().all(|name| HEADS.contains(name));
-    if names.is_empty() || names.len() != hidden.len() || names.len() != node.outputs.len() || !known {
+    let outputs: Vec<&str> = names.iter().map(|name| manifest::Heads::output_name(name)).collect();
+    let rising = names.iter().map(|name| manifest::Heads::NAMES.iter().position(|known| known == name));
+    let rising: Option<Vec<usize>> = rising.collect();
+    let known = rising.is_some_and(|places| places.is_sorted_by(|a, b| a < b));
+    if names.is_empty() || names.len() != hidden.len() || !known || node.outputs != outputs {
         return Err(refused(format!("node `{}`: heads {names:?} are not understood", node.name)));
     }
     let mut at = 1;
     let mut heads = vec![];
+    let mut segmentation = None;
     for (name, hidden) in names.iter().zip(hidden) {
         let h = usize::try_from(*hidden).ok().filter(|h| *h < 1 << 20);
         let h = h.ok_or_else(|| refused(format!("node `{}`: hidden width {hidden}", node.name)))?;
+        if *name == "segmentation" {
+            segmentation = Some(segmentation_head(&reader, &mut at, h, patch_embed)?);
+            continue;
+        }
         let k = 2 * width + h;
         let outputs = reader.outputs(at, k)?;
         let Linear::F32(readout) = reader.linear(&mut at, k, outputs)? else {
@@ -192,5 +203,43 @@ fn probes(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, width: usize, prefix_t
         };
         heads.push(Head { name: (*name).to_string(), hidden, readout });
     }
-    Ok(Heads { heads, prefix_tokens, width })
+    Ok(Heads { heads, segmentation, prefix_tokens, width })
+}
+
+/// The attribute `segmentation` is C, s and the number of 3×3 convolutions; every layer is a Conv's weight and bias.
+fn segmentation_head(
+    reader: &Reader<'_>,
+    at: &mut usize,
+    hidden: usize,
+    patch_embed: &PatchEmbed,
+) -> Result<Segmentation> {
+    let sizes: Option<Vec<usize>> =
+        reader.node.integers("segmentation").iter().map(|n| usize::try_from(*n).ok()).collect();
+    let refuse = || refused(format!("node `{}`: its segmentation makes no head", reader.node.name));
+    let Some([channels, scale, convolutions]) = sizes.as_deref() else { return Err(refuse()) };
+    let sizes = SegmentationSizes { channels: *channels, scale: *scale, hidden, convolutions: *convolutions };
+    let rows = sizes.rows().ok_or_else(refuse)?;
+    let mut layer = |outputs: usize, inputs: usize, side: usize| -> Result<(Vec<f32>, Vec<f32>)> {
+        let weight = reader.floats(*at, &[outputs, inputs, side, side])?;
+        let bias = reader.floats(*at + 1, &[outputs])?;
+        *at += 2;
+        Ok((weight, bias))
+    };
+    let width = patch_embed.width();
+    let project = match hidden {
+        0 => None,
+        w => {
+            let (weight, bias) = layer(w, width, 1)?;
+            Some(PackedF32::new(width, w, &bias, |k, n| weight[n * width + k]))
+        }
+    };
+    let mut convolutions = Vec::with_capacity(sizes.convolutions);
+    for _ in 0..sizes.convolutions {
+        let (weight, bias) = layer(hidden, hidden, 3)?;
+        convolutions.push(Segmentation::convolution(hidden, &weight, &bias));
+    }
+    let inputs = if hidden > 0 { hidden } else { width };
+    let (weight, bias) = layer(rows, inputs, 1)?;
+    let readout = PackedF32::new(inputs, bias.len(), &bias, |k, n| weight[n * inputs + k]);
+    Ok(Segmentation::new(sizes.channels, sizes.scale, patch_embed.grid, project, convolutions, readout))
 }

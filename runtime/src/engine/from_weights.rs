@@ -3,12 +3,14 @@
 use rad_dino_kernels::PackedF32;
 
 use super::block::{Activation, Block};
-use super::heads::{HEADS, Head, Heads};
+use super::heads::{Head, Heads};
 use super::linear::Linear;
 use super::norm::LayerNorm;
 use super::parts::Parts;
 use super::patch_embed::PatchEmbed;
-use crate::checkpoint::{BlockWeights, Config, EncoderWeights, FeedForward, ProbeHead, Probes};
+use super::segmentation::Segmentation;
+use crate::checkpoint::{BlockWeights, Config, EncoderWeights, FeedForward, ProbeHead, Probes, SegmentationHead};
+use crate::model::manifest;
 
 /// The parts of `weights` for `grid`×`grid` patches, whose interpolated table `positions` is [1+P, D].
 /// Shapes were checked when the checkpoint was read.
@@ -30,7 +32,7 @@ pub fn parts(weights: &EncoderWeights, positions: &[f32], grid: usize, probes: O
     let blocks =
         weights.blocks.iter().enumerate().map(|(i, b)| ("EncoderBlock", block(config, b, i == last))).collect();
     let final_norm = norm(config, &weights.norm_weight, &weights.norm_bias);
-    let heads = probes.map(|probes| heads(probes, width, prefix_tokens));
+    let heads = probes.map(|probes| heads(probes, width, prefix_tokens, grid));
     Parts { patch_embed, blocks, final_norm, heads }
 }
 
@@ -83,9 +85,22 @@ fn scaled(k: usize, n: usize, weight: &[f32], bias: &[f32], lambda: &[f32]) -> P
     PackedF32::new(k, n, &bias, |i, j| weight[j * k + i] * lambda[j])
 }
 
-fn heads(probes: &Probes, width: usize, prefix_tokens: usize) -> Heads {
-    let heads = HEADS.iter().filter_map(|name| probes.heads.get(*name).map(|head| packed(name, head, width))).collect();
-    Heads { heads, prefix_tokens, width }
+fn heads(probes: &Probes, width: usize, prefix_tokens: usize, grid: usize) -> Heads {
+    let names = manifest::Heads::NAMES.iter();
+    let heads = names.filter_map(|name| probes.heads.get(*name).map(|head| packed(name, head, width))).collect();
+    let segmentation = probes.segmentation.as_ref().map(|head| segmentation(head, width, grid));
+    Heads { heads, segmentation, prefix_tokens, width }
+}
+
+fn segmentation(head: &SegmentationHead, width: usize, grid: usize) -> Segmentation {
+    let w = head.hidden;
+    let project =
+        (w > 0).then(|| PackedF32::new(width, w, &head.project_bias, |k, n| head.project_weight[n * width + k]));
+    let convolutions = head.convolutions.iter().map(|(weight, bias)| Segmentation::convolution(w, weight, bias));
+    let inputs = if w > 0 { w } else { width };
+    let rows = head.readout_bias.len();
+    let readout = PackedF32::new(inputs, rows, &head.readout_bias, |k, n| head.readout_weight[n * inputs + k]);
+    Segmentation::new(head.channels, head.scale, grid, project, convolutions.collect(), readout)
 }
 
 fn packed(name: &str, head: &ProbeHead, width: usize) -> Head {

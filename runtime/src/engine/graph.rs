@@ -22,7 +22,7 @@ pub fn skeleton(parts: &Parts) -> pb::ModelProto {
     nodes.push(node("FinalNorm", &format!("tokens.{}", parts.blocks.len()), &["last_hidden_state".into()]));
     let mut outputs = vec!["last_hidden_state".to_string()];
     if let Some(heads) = &parts.heads {
-        let names: Vec<String> = heads.heads.iter().map(|head| head.output_name().to_string()).collect();
+        let names: Vec<String> = heads.outputs().into_iter().map(|(name, _)| name.to_string()).collect();
         nodes.push(node("Probes", "last_hidden_state", &names));
         outputs.extend(names);
     }

@@ -1,8 +1,10 @@
-//! The probes: small heads on CLS ‖ mean of the patch tokens.
+//! The probes: small heads on CLS ‖ mean of the patch tokens, and the segmentation head.
 
 use rad_dino_kernels::{Epilogue, PackedF32};
 
 use super::context::Context;
+use super::segmentation::Segmentation;
+use crate::model::manifest::Heads as Names;
 
 /// One head: h = relu(f·U + c), output = (f ‖ h)·W + b.
 #[derive(Debug)]
@@ -15,32 +17,13 @@ pub struct Head {
     pub readout: PackedF32,
 }
 
-impl Head {
-    /// The output's name in the graph.
-    pub fn output_name(&self) -> &'static str {
-        output_name(&self.name)
-    }
-}
-
-/// The graph's output name of a head.
-pub fn output_name(head: &str) -> &'static str {
-    match head {
-        "findings" => "findings_logits",
-        "sex" => "sex_logits",
-        "age" => "age_years",
-        "view" => "view_logits",
-        _ => "",
-    }
-}
-
-/// Names of the heads that a model may have, in the order of the graph's outputs.
-pub const HEADS: [&str; 4] = ["findings", "sex", "age", "view"];
-
 /// All heads of a model.
 #[derive(Debug)]
 pub struct Heads {
     /// In output order.
     pub heads: Vec<Head>,
+    /// The last output.
+    pub segmentation: Option<Segmentation>,
     /// 1+R
     pub prefix_tokens: usize,
     /// D
@@ -48,6 +31,16 @@ pub struct Heads {
 }
 
 impl Heads {
+    /// Names and shapes (without the batch) of the graph's outputs, in order.
+    pub fn outputs(&self) -> Vec<(&'static str, Vec<usize>)> {
+        let heads = self.heads.iter().map(|head| (Names::output_name(&head.name), vec![head.readout.n()]));
+        let segmentation = self
+            .segmentation
+            .iter()
+            .map(|head| (Names::output_name("segmentation"), vec![head.channels, head.side(), head.side()]));
+        heads.chain(segmentation).collect()
+    }
+
     /// CLS ‖ mean of patches, [2D], of one image's tokens [T, D]. Sums run over the patches in order.
     pub fn features(tokens: &[f32], prefix_tokens: usize, width: usize) -> Vec<f32> {
         let mut features = vec![0.0; 2 * width];
@@ -76,10 +69,15 @@ impl Heads {
         logits.collect()
     }
 
-    /// Each head's output [K] for one image's tokens.
-    pub fn forward(&self, context: &Context, tokens: &[f32]) -> Vec<Vec<f32>> {
+    /// One image's `tokens` [T, D] to `outputs`, one for each of [`Heads::outputs`], of its size.
+    pub fn forward(&self, context: &Context, tokens: &[f32], outputs: &mut [&mut [f32]]) {
         let features = Self::features(tokens, self.prefix_tokens, self.width);
-        self.heads.iter().map(|head| head.forward(context, &features)).collect()
+        for (head, out) in self.heads.iter().zip(outputs.iter_mut()) {
+            out.copy_from_slice(&head.forward(context, &features));
+        }
+        if let (Some(head), Some(out)) = (&self.segmentation, outputs.last_mut()) {
+            head.forward(context, &tokens[self.prefix_tokens * self.width..], out);
+        }
     }
 }
 

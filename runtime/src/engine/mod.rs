@@ -18,6 +18,7 @@ mod outputs;
 mod parts;
 mod patch_embed;
 mod scratch;
+mod segmentation;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,8 +29,9 @@ use sha2::{Digest, Sha256};
 use tract_onnx::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::manifest::{MANIFEST_KEY, MANIFEST_SCHEMA, Manifest};
+use crate::model::manifest::{self, MANIFEST_KEY, MANIFEST_SCHEMA, Manifest};
 use crate::model::onnx::{OnnxFile, refused};
+use crate::output::mask;
 use crate::preprocess::Preprocessing;
 
 pub use outputs::Outputs;
@@ -38,6 +40,7 @@ use context::Context;
 use foreign::Foreign;
 use operator::Network;
 use parts::Parts;
+use scratch::Scratch;
 
 /// Shape of what goes in and out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +148,9 @@ impl Engine {
                 p.crop_size, shape.image_size
             )));
         }
+        if let Some(manifest) = &manifest {
+            check_heads(manifest, &source)?;
+        }
         Ok(Engine { source, shape, manifest, preprocessing, sha256, isa, threads, pool, turn: Mutex::default() })
     }
 
@@ -243,12 +249,28 @@ fn ours(parts: Parts, isa: Isa, threads: usize) -> Result<Source> {
     let kernels = kernels(isa).map_err(isa_error)?;
     let skeleton = graph::skeleton(&parts);
     let names = skeleton.graph.iter().flat_map(|g| &g.output).map(|o| o.name.clone()).collect();
-    let context = Context::new(kernels, threads, &parts);
+    let context = Context::new(kernels, Scratch::new(threads, &parts));
     let network = Arc::new(Network { parts, context });
     let plan = operator::parse(&skeleton, network.clone())
         .and_then(|model| model.into_optimized()?.into_runnable())
         .map_err(internal)?;
     Ok(Source::Ours { plan, network, names })
+}
+
+/// A manifest's labels must be the graph's outputs, so that no label is given to another one's number.
+fn check_heads(manifest: &Manifest, source: &Source) -> Result<()> {
+    let Source::Ours { network, .. } = source else { return Ok(()) };
+    let outputs = network.parts.heads.iter().flat_map(heads::Heads::outputs);
+    let graph: Vec<_> = outputs.map(|(name, shape)| (name, shape.first().copied().unwrap_or(0))).collect();
+    let declared = manifest.heads.declared().into_iter();
+    let declared: Vec<_> = declared.map(|(name, outputs)| (manifest::Heads::output_name(name), outputs)).collect();
+    if graph != declared {
+        return Err(refused(format!("its manifest declares the heads {declared:?}, its graph has {graph:?}")));
+    }
+    match manifest.heads.segmentation.iter().find(|label| !mask::is_file_name(label)) {
+        Some(label) => Err(refused(format!("segmentation label {label:?} must be letters, digits, _ and -"))),
+        None => Ok(()),
+    }
 }
 
 fn manifest(json: &str) -> Result<Manifest> {

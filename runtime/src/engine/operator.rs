@@ -95,8 +95,10 @@ impl Fused {
         let parts = &self.network.parts;
         match &self.role {
             Role::Heads => {
-                let heads = parts.heads.iter().flat_map(|heads| &heads.heads);
-                heads.map(|head| tvec![n.clone(), head.readout.n().to_dim()]).collect()
+                let shapes = parts.heads.iter().flat_map(|heads| heads.outputs());
+                shapes
+                    .map(|(_, shape)| std::iter::once(n.clone()).chain(shape.iter().map(|d| d.to_dim())).collect())
+                    .collect()
             }
             _ => {
                 let tokens = parts.patch_embed.tokens();
@@ -144,18 +146,23 @@ impl Fused {
                 let heads = parts.heads.as_ref().context("the network has no heads")?;
                 let start = std::time::Instant::now();
                 let hidden = input.try_as_plain_ram()?;
-                let mut outputs: Vec<Vec<f32>> = vec![vec![]; heads.heads.len()];
-                for tokens in hidden.as_slice::<f32>()?.chunks_exact(per_image) {
-                    for (all, one) in outputs.iter_mut().zip(heads.forward(context, tokens)) {
-                        all.extend(one);
-                    }
+                let shapes = heads.outputs().into_iter().map(|(_, shape)| [vec![n], shape].concat());
+                let mut outputs = shapes.map(|shape| Tensor::zero::<f32>(&shape)).collect::<TractResult<Vec<_>>>()?;
+                let mut views =
+                    outputs.iter_mut().map(|o| o.try_as_plain_ram_mut()).collect::<TractResult<Vec<_>>>()?;
+                let mut batches = Vec::with_capacity(views.len());
+                for view in &mut views {
+                    let values = view.as_slice_mut::<f32>()?;
+                    batches.push(values.chunks_exact_mut((values.len() / n.max(1)).max(1)));
                 }
+                for tokens in hidden.as_slice::<f32>()?.chunks_exact(per_image) {
+                    let mut one: Vec<&mut [f32]> = batches.iter_mut().filter_map(Iterator::next).collect();
+                    heads.forward(context, tokens, &mut one);
+                }
+                drop(batches);
+                drop(views);
                 context.record_heads(start.elapsed());
-                let shaped = outputs.iter().map(|values| {
-                    let k = values.len().checked_div(n).unwrap_or(0);
-                    Ok(Tensor::from_shape(&[n, k], values)?.into_tvalue())
-                });
-                shaped.collect()
+                Ok(outputs.into_iter().map(Tensor::into_tvalue).collect())
             }
         }
     }

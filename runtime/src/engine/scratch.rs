@@ -59,6 +59,11 @@ impl Scratch {
                 linear.reserve(MOST_ROWS, &mut size.quantised);
             }
         }
+        Scratch::of(threads, &size)
+    }
+
+    /// For `threads` threads that start with `size` each.
+    pub fn of(threads: usize, size: &RowScratch) -> Self {
         let threads = (0..threads.max(1)).map(|_| Mutex::new(size.clone())).collect();
         Scratch { image: Mutex::default(), threads }
     }

@@ -113,6 +113,36 @@ pub struct Heads {
     pub segmentation: Vec<String>,
 }
 
+impl Heads {
+    /// The heads a model may have, in the order of the graph's outputs.
+    pub const NAMES: [&str; 5] = ["findings", "sex", "age", "view", "segmentation"];
+
+    /// The graph's output of the head `name`; empty for a name that is none of [`Heads::NAMES`].
+    pub fn output_name(name: &str) -> &'static str {
+        match name {
+            "findings" => "findings_logits",
+            "sex" => "sex_logits",
+            "age" => "age_years",
+            "view" => "view_logits",
+            "segmentation" => "segmentation_logits",
+            _ => "",
+        }
+    }
+
+    /// The heads that are declared, in the order of [`Heads::NAMES`], with the number of their outputs: columns, or
+    /// channels of the segmentation.
+    pub fn declared(&self) -> Vec<(&'static str, usize)> {
+        let counts = [
+            self.findings.len(),
+            usize::from(self.sex.is_some()),
+            usize::from(self.age),
+            self.view.len(),
+            self.segmentation.len(),
+        ];
+        Heads::NAMES.into_iter().zip(counts).filter(|(_, outputs)| *outputs > 0).collect()
+    }
+}
+
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
@@ -177,7 +207,7 @@ pub struct Metric {
     pub task: String,
     /// Label within the task.
     pub label: String,
-    /// auroc, auprc, mae, accuracy, dice.
+    /// auroc, auprc, mae, accuracy, dice, iou, dice_scan.
     pub metric: String,
     /// Point estimate; null when it cannot be computed (one class only).
     pub value: Option<f64>,

@@ -4,6 +4,8 @@
 pub mod embedded;
 pub mod manifest;
 pub mod onnx;
+mod segmentation;
 mod wire;
 
 pub use manifest::Manifest;
+pub use segmentation::SegmentationSizes;

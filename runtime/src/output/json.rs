@@ -28,6 +28,9 @@ pub struct Answer {
     pub findings: Option<Vec<FindingResult>>,
     /// Always there.
     pub attributes: Attributes,
+    /// One entry a region; absent when the model has no segmentation head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segmentation: Option<Vec<Region>>,
     /// With `--report`, unless the picture is out of distribution.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
@@ -104,6 +107,15 @@ impl EngineInfo {
     pub fn new(engine: &Engine) -> Self {
         EngineInfo { version: env!("CARGO_PKG_VERSION"), isa: engine.isa().as_str(), threads: engine.threads() }
     }
+}
+
+/// A region that the model draws.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Region {
+    /// From the manifest.
+    pub label: String,
+    /// Share of the whole scan's area; what lies outside the centre crop counts as not marked.
+    pub area_fraction: f64,
 }
 
 /// The CLS token in short.

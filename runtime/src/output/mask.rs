@@ -19,21 +19,40 @@ pub fn write(path: &Path, geometry: &Geometry, logits: &[f32], rows: usize, colu
     write::png(path, mask.as_raw(), mask.width(), mask.height(), ExtendedColorType::L8)
 }
 
+/// Whether `label` can be part of a file's name: letters, digits, `_` and `-`, so that no model file writes elsewhere.
+pub fn is_file_name(label: &str) -> bool {
+    !label.is_empty()
+        && label.len() <= 100
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+/// Share of the scan's area that [`draw`] marks, counted on the crop's S×S pixels.
+///
+/// # Errors
+/// Those of [`draw`].
+pub fn area_fraction(geometry: &Geometry, logits: &[f32], rows: usize, columns: usize) -> Result<f64> {
+    let logits = checked(logits, rows, columns)?;
+    let (size, (width, height)) = (geometry.crop_size, (geometry.resized_width, geometry.resized_height));
+    // Where the crop is padded, its border is no part of the scan.
+    let inside = |at: usize, first: i64, side: usize| (0..side as i64).contains(&(at as i64 + first));
+    let marked = (0..size).filter(|&y| inside(y, geometry.top, height)).map(|y| {
+        let row = (y as f64 + 0.5) * rows as f64 / size as f64;
+        let is_marked = |x: &usize| {
+            let column = (*x as f64 + 0.5) * columns as f64 / size as f64;
+            inside(*x, geometry.left, width) && bilinear(&logits, rows, columns, column, row) > 0.0
+        };
+        (0..size).filter(is_marked).count()
+    });
+    Ok(marked.sum::<usize>() as f64 / (width as f64 * height as f64))
+}
+
 /// Stretches `logits` ([rows, columns], row-major) bilinearly over the crop and carries them to the scan's own size:
 /// 255 where the logit is above 0 (probability above one half), 0 elsewhere and outside the crop.
 ///
 /// # Errors
 /// `Internal` when sizes disagree or a logit is NaN.
 pub fn draw(geometry: &Geometry, logits: &[f32], rows: usize, columns: usize) -> Result<GrayImage> {
-    if rows == 0 || columns == 0 || rows.checked_mul(columns) != Some(logits.len()) {
-        let message = format!("a mask of {rows}×{columns} cells was given {} logits", logits.len());
-        return Err(Error::new(ErrorKind::Internal, message));
-    }
-    if logits.iter().any(|l| l.is_nan()) {
-        return Err(Error::new(ErrorKind::Internal, "a mask holds a logit that is not a number"));
-    }
-    // Differences of infinities are not a number; these bounds keep every sign.
-    let logits: Vec<f32> = logits.iter().map(|l| l.clamp(-1e30, 1e30)).collect();
+    let logits = checked(logits, rows, columns)?;
     let size = geometry.crop_size as f64;
     let (width, height) = (geometry.scan_width, geometry.scan_height);
     let mut mask = GrayImage::new(width, height);
@@ -49,6 +68,19 @@ pub fn draw(geometry: &Geometry, logits: &[f32], rows: usize, columns: usize) ->
         }
     });
     Ok(mask)
+}
+
+/// The logits of [rows, columns] cells, finite.
+fn checked(logits: &[f32], rows: usize, columns: usize) -> Result<Vec<f32>> {
+    if rows == 0 || columns == 0 || rows.checked_mul(columns) != Some(logits.len()) {
+        let message = format!("a mask of {rows}×{columns} cells was given {} logits", logits.len());
+        return Err(Error::new(ErrorKind::Internal, message));
+    }
+    if logits.iter().any(|l| l.is_nan()) {
+        return Err(Error::new(ErrorKind::Internal, "a mask holds a logit that is not a number"));
+    }
+    // Differences of infinities are not a number; these bounds keep every sign.
+    Ok(logits.iter().map(|l| l.clamp(-1e30, 1e30)).collect())
 }
 
 #[cfg(test)]
@@ -78,6 +110,37 @@ mod tests {
             if ![149, 150, 299, 300, 449, 450].contains(&x) {
                 assert_eq!(pixel.0[0], if (300..450).contains(&x) { 255 } else { 0 }, "{x} {y}");
             }
+        }
+    }
+
+    #[test]
+    fn the_area_is_that_of_the_drawing() {
+        let logits = [-1.0, 1.0, 2.0, 1.0, 0.5, -3.0, -0.25, 4.0, 1.5];
+        for (width, height) in [(600, 300), (300, 601), (56, 56), (90, 1200), (31, 20)] {
+            let geometry = geometry(width, height);
+            let mask = draw(&geometry, &logits, 3, 3).unwrap();
+            let drawn = mask.as_raw().iter().filter(|&&v| v == 255).count() as f64 / f64::from(width * height);
+            let area = area_fraction(&geometry, &logits, 3, 3).unwrap();
+            assert!((drawn - area).abs() < 0.03, "{width}×{height}: {drawn} and {area}");
+        }
+        // A crop that is larger than the resized scan is padded, and the padding is no area.
+        let p = Preprocessing {
+            shortest_edge: 40,
+            crop_size: 56,
+            rescale_factor: 1.0,
+            image_mean: [0.0; 3],
+            image_std: [1.0; 3],
+        };
+        let padded = Geometry::new(300, 300, &p).unwrap();
+        assert_eq!(area_fraction(&padded, &[1.0], 1, 1).unwrap(), 1.0);
+        assert_eq!(draw(&padded, &[1.0], 1, 1).unwrap().as_raw().iter().filter(|&&v| v == 255).count(), 90_000);
+    }
+
+    #[test]
+    fn labels_stay_in_their_folder() {
+        assert!(is_file_name("right_lung-2"));
+        for label in ["", "..", "a/b", "a.b", "ä", "a\\b", &"x".repeat(101)] {
+            assert!(!is_file_name(label), "{label}");
         }
     }
 

@@ -46,6 +46,10 @@ pub fn answer(answer: &Answer) -> String {
     if !estimates.is_empty() {
         line(format!("\n  estimated from the image: {}", estimates.join(", ")));
     }
+    if let Some(regions) = &answer.segmentation {
+        let regions: Vec<_> = regions.iter().map(|r| format!("{} {:.0} %", r.label, r.area_fraction * 100.0)).collect();
+        line(format!("\n  share of the picture: {}", regions.join(", ")));
+    }
     if let Some(report) = &answer.report {
         line(format!("\n  report ({}): {}", report.source, report.text));
     }

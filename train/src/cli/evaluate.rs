@@ -10,10 +10,10 @@ use super::options::{Common, FeatureChoice, Featured, ScanLimits, featured};
 use super::{Tally, json, print};
 use crate::data::{Dataset, Split};
 use crate::evaluate::fresh::{self, Wanted};
+use crate::evaluate::overlap::overlaps;
 use crate::evaluate::{Floor, Predictions, report, text};
 use crate::features::random::Shape;
 use crate::features::{Encoder, FeatureSource, Pixels};
-use crate::linalg::Matrix;
 use crate::probe::Columns;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -85,7 +85,9 @@ impl Evaluate {
         // Fresh heads need the films they are fitted on; the checkpoint's own need only the films measured.
         let measured = if self.fit { dataset.clone() } else { of_split(&dataset, split) };
         let model = self.featured(&encoder, &measured, "encoder")?;
-        let predictions = if self.fit { None } else { Some(self.own(folder, &encoder, &model.features)?) };
+        let mut failed = Vec::new();
+        let predictions = if self.fit { None } else { Some(self.own(folder, &encoder, &model, &mut failed)?) };
+        super::complain(failed.iter().map(|(path, error)| (path.as_path(), error)));
         let wanted = match &predictions {
             Some(predictions) => Wanted::like(predictions),
             None => Wanted::all(&model.dataset),
@@ -121,17 +123,28 @@ impl Evaluate {
             return Err(Error::new(ErrorKind::Data, format!("no film belongs to split {}", split.as_str()))
                 .hint("choose another --split"));
         }
-        Ok(Tally { done: model.dataset.films.len(), failed: model.failed })
+        Ok(Tally { done: model.dataset.films.len(), failed: model.failed + failed.len() })
     }
 
     /// What the checkpoint's or the model file's own heads say.
-    fn own(&self, folder: bool, encoder: &Encoder, features: &Matrix) -> Result<Predictions> {
-        let predictions = if folder {
-            Probes::read(&self.checkpoint, encoder.dim())?.map(|probes| Predictions::of_probes(&probes, features))
-        } else {
-            Some(Predictions::of_model(encoder, features))
+    fn own(
+        &self,
+        folder: bool,
+        encoder: &Encoder,
+        model: &Featured,
+        failed: &mut Vec<(PathBuf, Error)>,
+    ) -> Result<Predictions> {
+        let read = if folder { Probes::read(&self.checkpoint, encoder.dim())? } else { None };
+        let (mut predictions, heads) = match (&read, encoder.engine().manifest()) {
+            (Some(probes), _) => (Predictions::of_probes(probes, &model.features), Some(&probes.config.heads)),
+            (None, Some(manifest)) => (Predictions::of_model(encoder, &model.features), Some(&manifest.heads)),
+            (None, None) => (Predictions::default(), None),
         };
-        predictions.filter(|p| !p.is_empty()).ok_or_else(|| {
+        if let Some(heads) = heads {
+            predictions.segmentation =
+                overlaps(encoder, &heads.segmentation, &model.dataset, failed, self.common.quiet)?;
+        }
+        Some(predictions).filter(|p| !p.is_empty()).ok_or_else(|| {
             Error::new(ErrorKind::Usage, format!("{}: there are no heads to evaluate", self.checkpoint.display()))
                 .hint("run rad-dino-train probe first, or fit fresh heads with --fit")
         })

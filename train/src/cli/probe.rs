@@ -11,9 +11,13 @@ use rad_dino_edge::{Error, ErrorKind, Result};
 use super::options::{Common, FeatureChoice, Featured, ScanLimits, featured};
 use super::{Tally, json, print};
 use crate::data::{Dataset, Split};
+#[cfg(feature = "burn")]
+use crate::evaluate::overlap::overlaps;
 use crate::evaluate::{Predictions, report, scores, text};
 use crate::features::Encoder;
 use crate::linalg::Matrix;
+#[cfg(feature = "burn")]
+use crate::probe::segmentation;
 use crate::probe::{Task, folder, ood};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,6 +30,9 @@ enum TaskChoice {
     Age,
     /// Projection, AP or PA.
     View,
+    /// Lungs, from films with masks.
+    #[cfg(feature = "burn")]
+    Segmentation,
     /// Every task the data can teach.
     All,
 }
@@ -37,8 +44,16 @@ impl TaskChoice {
             TaskChoice::Sex => vec![Task::Sex],
             TaskChoice::Age => vec![Task::Age],
             TaskChoice::View => vec![Task::View],
+            #[cfg(feature = "burn")]
+            TaskChoice::Segmentation => Vec::new(),
             TaskChoice::All => Task::ALL.to_vec(),
         }
+    }
+
+    /// Whether a segmentation is wanted, too.
+    #[cfg(feature = "burn")]
+    fn segmentation(self) -> bool {
+        matches!(self, TaskChoice::Segmentation | TaskChoice::All)
     }
 }
 
@@ -64,6 +79,10 @@ pub struct Probe {
     /// What heads see.
     #[arg(long, value_enum, default_value = "cls_mean")]
     features: FeatureChoice,
+    /// Which head draws the segmentation.
+    #[cfg(feature = "burn")]
+    #[arg(long, value_enum, default_value = "decoder")]
+    segmentation_head: segmentation::Kind,
     /// Input side in pixels; without it the preprocessor's.
     #[arg(long, value_name = "S")]
     image_size: Option<usize>,
@@ -98,46 +117,39 @@ pub struct Probe {
 impl Probe {
     pub(super) fn run(self) -> Result<Tally> {
         self.common.start()?;
-        let quiet = self.common.quiet;
         let dataset = Dataset::read(&self.data)?;
         #[cfg(feature = "burn")]
         if self.finetune {
             self.tune(&dataset)?;
         }
         #[cfg(feature = "burn")]
-        let encoder = if self.finetune { &self.out } else { &self.encoder };
+        let start = if self.finetune { &self.out } else { &self.encoder };
         #[cfg(not(feature = "burn"))]
-        let encoder = &self.encoder;
-        folder::prepare(encoder, &self.out, self.image_size)?;
-        let encoder = Encoder::from_checkpoint(&self.out, None, self.limits.limits(), self.common.threads)?;
-        let dim = encoder.dim();
-        let cache = self.cache.clone().unwrap_or_else(|| self.out.join("features"));
-        let Featured { dataset, features, failed } = featured(&encoder, &dataset, &cache, "features", quiet)?;
-        let mut probes = Probes::read(&self.out, dim)?.unwrap_or_default();
+        let start = &self.encoder;
+        folder::prepare(start, &self.out, self.image_size)?;
+        let encoder = self.encoder()?;
+        let mut probes = Probes::read(&self.out, encoder.dim())?.unwrap_or_default();
         "rad-dino-edge/probes/1".clone_into(&mut probes.config.schema);
-        let columns = self.features.columns(dim);
-        let mut learnt = Vec::new();
-        for task in self.task.tasks() {
-            let mut notes = Vec::new();
-            if task.fit(&dataset, &features, &columns, &self.labels, &mut probes, &mut notes).is_some() {
-                learnt.push(task);
-            }
-            notes.iter().for_each(|note| self.common.note(note));
+        let tasks = self.task.tasks();
+        let mut learnt = Learnt { dataset, ..Learnt::default() };
+        if !tasks.is_empty() {
+            self.numbers(&tasks, &encoder, &mut probes, &mut learnt)?;
         }
-        if learnt.is_empty() {
+        #[cfg(feature = "burn")]
+        if self.task.segmentation() {
+            self.segmentation(&encoder, &mut probes, &mut learnt)?;
+        }
+        let Learnt { dataset, predictions, tasks, failed } = learnt;
+        if tasks == 0 {
             return Err(Error::new(ErrorKind::Data, "these films cannot teach the task")
                 .hint("a head needs 50 training films of each class; see the notes above, without --quiet"));
-        }
-        if probes.config.out_of_distribution.is_none() || learnt.contains(&Task::Findings) {
-            probes.config.out_of_distribution = self.in_distribution(&encoder, &dataset, &features, &cache)?;
         }
         training_data(&mut probes.config.training_data, &dataset);
         if let Some(licence) = self.licence {
             probes.config.licence = licence;
         }
-        let predictions = Predictions::of_probes(&probes, &features);
-        probes.config.metrics = test_metrics(&dataset, &predictions);
-        probes.write(&self.out, dim)?;
+        test_metrics(&dataset, &predictions, &mut probes.config.metrics);
+        probes.write(&self.out, encoder.dim())?;
         for source in dataset.sources() {
             if let Some(report) = report(&dataset, source, Split::Val, &predictions, None) {
                 self.common.note(&text::table(&report));
@@ -146,6 +158,68 @@ impl Probe {
         }
         Ok(Tally { done: dataset.films.len(), failed })
     }
+
+    fn encoder(&self) -> Result<Encoder> {
+        Encoder::from_checkpoint(&self.out, None, self.limits.limits(), self.common.threads)
+    }
+
+    /// Fits the heads on CLS ‖ mean.
+    fn numbers(&self, tasks: &[Task], encoder: &Encoder, probes: &mut Probes, learnt: &mut Learnt) -> Result<()> {
+        let cache = self.cache.clone().unwrap_or_else(|| self.out.join("features"));
+        let found = featured(encoder, &learnt.dataset, &cache, "features", self.common.quiet)?;
+        let Featured { dataset, features, failed } = found;
+        let columns = self.features.columns(encoder.dim());
+        let mut done = Vec::new();
+        for task in tasks {
+            let mut notes = Vec::new();
+            if task.fit(&dataset, &features, &columns, &self.labels, probes, &mut notes).is_some() {
+                done.push(*task);
+            }
+            notes.iter().for_each(|note| self.common.note(note));
+        }
+        if !done.is_empty() && (probes.config.out_of_distribution.is_none() || done.contains(&Task::Findings)) {
+            probes.config.out_of_distribution = self.in_distribution(encoder, &dataset, &features, &cache)?;
+        }
+        let predictions = Predictions::of_probes(probes, &features);
+        *learnt = Learnt { dataset, predictions, tasks: done.len(), failed };
+        Ok(())
+    }
+
+    /// Fits the head on patch tokens and measures it by an engine that runs it.
+    #[cfg(feature = "burn")]
+    fn segmentation(&self, encoder: &Encoder, probes: &mut Probes, learnt: &mut Learnt) -> Result<()> {
+        let (mut notes, mut failed) = (Vec::new(), Vec::new());
+        let kind = self.segmentation_head;
+        let quiet = self.common.quiet;
+        let added = segmentation::add(kind, encoder, &learnt.dataset, probes, &mut notes, &mut failed, quiet)?;
+        notes.iter().for_each(|note| self.common.note(note));
+        super::complain(failed.iter().map(|(path, error)| (path.as_path(), error)));
+        if added {
+            probes.write(&self.out, encoder.dim())?;
+            let labels = &probes.config.heads.segmentation;
+            let mut measured = learnt.dataset.clone();
+            measured.films.iter_mut().filter(|f| f.row.split() == Split::Train).for_each(|f| f.mask = None);
+            // The same films failed above where they belong to val.
+            let mut again = Vec::new();
+            learnt.predictions.segmentation = overlaps(&self.encoder()?, labels, &measured, &mut again, quiet)?;
+            learnt.tasks += 1;
+            again.retain(|(path, _)| failed.iter().all(|(known, _)| known != path));
+            super::complain(again.iter().map(|(path, error)| (path.as_path(), error)));
+            learnt.failed += again.len();
+        }
+        learnt.failed += failed.len();
+        Ok(())
+    }
+}
+
+/// What became of the films.
+#[derive(Default)]
+struct Learnt {
+    dataset: Dataset,
+    predictions: Predictions,
+    /// How many tasks have a new head.
+    tasks: usize,
+    failed: usize,
 }
 
 impl Probe {
@@ -215,16 +289,17 @@ fn training_data(known: &mut Vec<TrainingData>, dataset: &Dataset) {
     }
 }
 
-/// What the card says: ranking and error metrics of every source's test split.
-fn test_metrics(dataset: &Dataset, predictions: &Predictions) -> Vec<Metric> {
-    let mut metrics = Vec::new();
+/// What the card says, of every source's test split; what earlier calls measured of other tasks stays.
+fn test_metrics(dataset: &Dataset, predictions: &Predictions, metrics: &mut Vec<Metric>) {
+    let mut fresh = Vec::new();
     for source in dataset.sources() {
         let test = dataset.of_split(Split::Test);
         let rows: Vec<usize> = test.into_iter().filter(|&i| dataset.films[i].row.source == source).collect();
         for mut metric in scores::scores(dataset, source, &rows, predictions, scores::Detail::Full) {
             source.clone_into(&mut metric.source);
-            metrics.push(metric);
+            fresh.push(metric);
         }
     }
-    metrics
+    metrics.retain(|m| fresh.iter().all(|f| f.task != m.task));
+    metrics.extend(fresh);
 }

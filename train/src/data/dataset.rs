@@ -13,6 +13,8 @@ use super::row::{Row, Split};
 pub struct Film {
     /// Path of the picture.
     pub path: PathBuf,
+    /// Path of its lung mask, if it has one.
+    pub mask: Option<PathBuf>,
     /// Its row.
     pub row: Row,
 }
@@ -43,7 +45,8 @@ impl Dataset {
             for row in manifest.rows {
                 let labels = dataset.labels.entry(row.source.clone()).or_default();
                 labels.extend(row.findings.iter().flatten().filter(|l| *l != NO_FINDING).cloned());
-                dataset.films.push(Film { path: manifest.folder.join(&row.file), row });
+                let mask = (!row.mask.is_empty()).then(|| manifest.folder.join(&row.mask));
+                dataset.films.push(Film { path: manifest.folder.join(&row.file), mask, row });
             }
         }
         dataset

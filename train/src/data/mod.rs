@@ -7,6 +7,7 @@ pub mod folder;
 #[cfg(feature = "burn")]
 pub mod loader;
 pub mod manifest;
+pub mod mask;
 #[cfg(feature = "burn")]
 pub mod pack;
 pub mod phantom;
@@ -14,4 +15,5 @@ pub mod row;
 
 pub use dataset::{Dataset, Film};
 pub use manifest::{Manifest, NO_FINDING};
+pub use mask::Mask;
 pub use row::{Row, Sex, Split, View};

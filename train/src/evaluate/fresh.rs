@@ -78,6 +78,7 @@ pub fn fit(dataset: &Dataset, features: &Matrix, columns: &Columns, source: usiz
             (view::CLASSES.iter().map(|c| c.as_str().to_owned()).collect(), outputs)
         }),
         out_of_distribution: None,
+        segmentation: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use rad_dino_edge::checkpoint::Probes;
 use rad_dino_edge::model::manifest::{Calibration, Finding, Heads, OutOfDistribution};
 
+use super::Overlaps;
 use crate::features::Encoder;
 use crate::linalg::Matrix;
 use crate::probe::{head, ood};
@@ -20,6 +21,8 @@ pub struct Predictions {
     pub view: Option<(Vec<String>, Matrix)>,
     /// Whether a film was flagged [films].
     pub out_of_distribution: Option<Vec<bool>>,
+    /// How the masks drawn lie on the true ones.
+    pub segmentation: Option<Overlaps>,
 }
 
 impl Predictions {
@@ -42,7 +45,8 @@ impl Predictions {
 
     /// Whether there is nothing to evaluate.
     pub fn is_empty(&self) -> bool {
-        self.findings.is_empty() && self.sex.is_none() && self.age.is_none() && self.view.is_none()
+        let numbers = self.findings.is_empty() && self.sex.is_none() && self.age.is_none() && self.view.is_none();
+        numbers && self.segmentation.is_none()
     }
 
     fn flag(&mut self, fitted: Option<&OutOfDistribution>, features: &Matrix) {
@@ -63,6 +67,7 @@ fn assemble(heads: &Heads, output: impl Fn(&str) -> Option<Matrix>) -> Predictio
         age: heads.age.then(|| output("age")).flatten().map(|years| column(&years, 0)),
         view: (!heads.view.is_empty()).then(|| output("view")).flatten().map(|logits| (heads.view.clone(), logits)),
         out_of_distribution: None,
+        segmentation: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use rad_dino_edge::model::manifest::{Calibration, Metric};
 
 use super::Predictions;
+use super::overlap::FilmOverlap;
 use crate::data::{Dataset, Film, Sex, View};
 use crate::metrics::bootstrap::Patients;
 use crate::metrics::calibration::{expected_calibration_error, sigmoid};
@@ -75,6 +76,18 @@ pub fn scores(
         let right = known.agreement(|i| probabilities[i].iter().all(|p| *p <= own[i]));
         known.push(("view", "PA"), "accuracy", |w| mean(&right, w), &mut metrics);
     }
+    if let Some(segmentation) = &predictions.segmentation {
+        let films: Vec<_> =
+            rows.iter().filter_map(|&row| Some((row, segmentation.films.get(row)?.as_ref()?))).collect();
+        let known = Known::of(dataset, films.iter().map(|(row, film)| (*row, film.scan.truth > 0)));
+        type Measure = fn(&FilmOverlap) -> f64;
+        let measures: [(&str, Measure); 3] =
+            [("dice", |f| f.crop.dice()), ("iou", |f| f.crop.iou()), ("dice_scan", |f| f.scan.dice())];
+        for (name, measure) in measures {
+            let own: Vec<f64> = films.iter().map(|(_, film)| measure(film)).collect();
+            known.push(("segmentation", &segmentation.label), name, |w| mean(&own, w), &mut metrics);
+        }
+    }
     if let Some(flags) = predictions.out_of_distribution.as_ref().filter(|_| detail == Detail::Full) {
         let known = Known::new(dataset, rows, |_| Some(false));
         let own: Vec<f64> = known.rows.iter().map(|&row| f64::from(u8::from(flags[row]))).collect();
@@ -92,7 +105,11 @@ struct Known {
 
 impl Known {
     fn new(dataset: &Dataset, rows: &[usize], truth: impl Fn(&Film) -> Option<bool>) -> Self {
-        let known = rows.iter().filter_map(|&row| Some((row, truth(&dataset.films[row])?)));
+        Known::of(dataset, rows.iter().filter_map(|&row| Some((row, truth(&dataset.films[row])?))))
+    }
+
+    /// Rows and whether they are positive.
+    fn of(dataset: &Dataset, known: impl Iterator<Item = (usize, bool)>) -> Self {
         let (rows, positive): (Vec<usize>, Vec<bool>) = known.unzip();
         let patients = Patients::new(rows.iter().map(|&row| dataset.films[row].row.patient_id.as_str()));
         Known { rows, positive, patients }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rad_dino_edge::checkpoint::{Checkpoint, PositionInterpolation};
 use rad_dino_edge::engine::Engine;
-use rad_dino_edge::engine::heads::{Heads, output_name};
+use rad_dino_edge::engine::heads::Heads;
+use rad_dino_edge::model::manifest;
 use rad_dino_edge::preprocess::Preprocessing;
 use rad_dino_edge::scan::Limits;
 use rad_dino_edge::{Error, ErrorKind, Result};
@@ -12,9 +13,6 @@ use sha2::{Digest, Sha256};
 
 use super::film::prepare;
 use super::{FeatureSource, random};
-
-/// The heads whose outputs a model file gives, in the order in which they follow the features.
-pub const OUTPUTS: [&str; 4] = ["findings", "sex", "age", "view"];
 
 /// An encoder run by the engine. A feature vector is f [2D], followed by the outputs of the heads the model has.
 #[derive(Debug)]
@@ -35,8 +33,8 @@ impl Encoder {
     pub fn from_model(path: &Path, limits: Limits, threads: usize) -> Result<Self> {
         let engine = Engine::from_file(path, threads)?;
         let heads = engine.manifest().map(|m| m.heads.clone()).unwrap_or_default();
-        let widths = [heads.findings.len(), usize::from(heads.sex.is_some()), usize::from(heads.age), heads.view.len()];
-        let outputs = OUTPUTS.into_iter().zip(widths).filter(|(_, width)| *width > 0).collect();
+        // The segmentation is a picture, not a row of numbers: see `evaluate::overlaps`.
+        let outputs = heads.declared().into_iter().filter(|(name, _)| *name != "segmentation").collect();
         Encoder::new(engine, limits, outputs, "").map_err(|e| e.at(path.display()))
     }
 
@@ -89,6 +87,16 @@ impl Encoder {
         self.engine.shape().embed_dim
     }
 
+    /// Limits on films.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// From films to pixel values.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
     /// The engine underneath.
     pub fn engine(&self) -> &Engine {
         &self.engine
@@ -126,7 +134,7 @@ impl FeatureSource for Encoder {
         let tokens = (shape.prefix_tokens + shape.patches) * shape.embed_dim;
         let mut heads = Vec::new();
         for (head, width) in &self.outputs {
-            let name = output_name(head);
+            let name = manifest::Heads::output_name(head);
             let values = run.get(name).map(|(_, values)| values).filter(|v| v.len() == n * width).ok_or_else(|| {
                 Error::new(ErrorKind::Model, format!("the graph has no output {name} [{n}, {width}]"))
                     .hint("the manifest and the graph do not belong together; convert the checkpoint again")

@@ -148,7 +148,8 @@ fn hash(path: &Path) -> Result<FilmHash> {
     }
 }
 
-fn progress(films: usize, label: &str, quiet: bool) -> ProgressBar {
+/// A bar over films on stderr, hidden when `quiet`.
+pub(crate) fn progress(films: usize, label: &str, quiet: bool) -> ProgressBar {
     let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(films as u64), target);
     let style = ProgressStyle::with_template("{prefix} {bar:40} {pos}/{len} films, {eta} left");

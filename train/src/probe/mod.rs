@@ -14,6 +14,8 @@ pub mod logistic;
 pub mod ood;
 pub mod question;
 pub mod ridge;
+#[cfg(feature = "burn")]
+pub mod segmentation;
 pub mod sex;
 pub mod softmax;
 pub mod standardise;
