@@ -16,7 +16,7 @@ use crate::output::json::{
     Answer, Embedding, EngineInfo, Failure, INFER_SCHEMA, Input, Model, Region, Timing, Warning,
 };
 use crate::output::{heatmap, mask, npy, text};
-use crate::preprocess::{Geometry, preprocess};
+use crate::preprocess::{Geometry, preprocess, preprocess_at};
 use crate::probe::{self, Distance};
 use crate::report;
 use crate::scan::{self, Scan};
@@ -41,8 +41,9 @@ pub struct Infer {
     /// Write the CLS token, f32 [D]; with several scans a folder.
     #[arg(long, value_name = "NPY")]
     embedding: Option<PathBuf>,
-    /// Write the mask (0 and 255, of the scan's own size; 0 outside the centre crop); with several scans a folder. Of a
-    /// model with several regions each gets its own file, its label before the extension.
+    /// Write the mask (0 and 255, of the scan's own size); with several scans a folder. Of a model with several regions
+    /// each gets its own file, its label before the extension. The sides of a long scan are looked at too, and
+    /// area_fraction is then the mask's; without this option it is what the centre crop shows.
     #[arg(long, value_name = "PNG")]
     segmentation: Option<PathBuf>,
     /// Add a written report.
@@ -141,7 +142,6 @@ impl Infer {
         let output = |head: &str| outputs.get(Heads::output_name(head)).map(|(_, values)| values);
         let findings = output("findings").map(|logits| probe::findings(heads, logits));
         let attributes = probe::attributes(heads, output("sex"), output("age"), output("view"));
-        let segmentation = (!heads.segmentation.is_empty()).then(|| regions(heads, &outputs, &geometry)).transpose()?;
         let warnings: Vec<_> = session.distance.iter().filter_map(|distance| unlike(distance, cls)).collect();
         let interpreted = clock.elapsed();
         let clock = Instant::now();
@@ -158,6 +158,13 @@ impl Infer {
             total: milliseconds(start.elapsed()),
         };
         self.write_files(session, path, several, &scan, &geometry, &outputs)?;
+        let segmentation = match &self.segmentation {
+            _ if heads.segmentation.is_empty() => None,
+            None => Some(regions(heads, &outputs, &geometry)?),
+            Some(target) => {
+                Some(draw_masks(session, &place(target, path, "png", several), &scan, &geometry, &outputs)?)
+            }
+        };
         Ok(Answer {
             schema: INFER_SCHEMA,
             input: Input::new(&path.to_string_lossy(), &scan),
@@ -197,14 +204,6 @@ impl Infer {
             let width = engine.shape().embed_dim;
             npy::write(&place(target, path, "npy", several), &[width], &outputs.hidden()[..width])?;
         }
-        if let Some(target) = &self.segmentation {
-            let target = place(target, path, "png", several);
-            let labels = &session.manifest.heads.segmentation;
-            for (label, (side, logits)) in labels.iter().zip(channels(outputs)) {
-                let path = if labels.len() == 1 { target.clone() } else { of_label(&target, label) };
-                mask::write(&path, geometry, logits, side, side)?;
-            }
-        }
         Ok(())
     }
 }
@@ -215,6 +214,40 @@ fn channels(outputs: &Outputs) -> impl Iterator<Item = (usize, &[f32])> {
     let side = output.and_then(|(shape, _)| shape.last()).copied().unwrap_or(0);
     let values = output.map_or(&[][..], |(_, values)| values);
     values.chunks_exact((side * side).max(1)).map(move |channel| (side, channel))
+}
+
+/// Looks at the windows that the centre crop leaves out, writes one mask a label, and says how much each marks.
+fn draw_masks(
+    session: &Session<'_>,
+    target: &Path,
+    scan: &Scan,
+    geometry: &Geometry,
+    outputs: &Outputs,
+) -> Result<Vec<Region>> {
+    let engine = &session.loaded.engine;
+    let side = engine.shape().image_size;
+    let mut pixels = vec![0.0; 3 * side * side];
+    let mut further = Vec::new();
+    for window in geometry.windows() {
+        preprocess_at(scan, &session.manifest.preprocessing, &window, &mut pixels)?;
+        further.push((window, engine.run(&pixels, 1)?));
+    }
+    let labels = &session.manifest.heads.segmentation;
+    let mut regions = Vec::with_capacity(labels.len());
+    for (channel, label) in labels.iter().enumerate() {
+        let all = std::iter::once((geometry, outputs)).chain(further.iter().map(|(window, outputs)| (window, outputs)));
+        let looks = all.filter_map(|(geometry, outputs)| {
+            let (cells, logits) = channels(outputs).nth(channel)?;
+            Some((cells, mask::Look { geometry: *geometry, logits }))
+        });
+        let (cells, looks): (Vec<usize>, Vec<_>) = looks.unzip();
+        let cells = cells.first().copied().unwrap_or(0);
+        let mask = mask::draw(&looks, cells, cells)?;
+        let path = if labels.len() == 1 { target.to_owned() } else { of_label(target, label) };
+        mask::write(&path, &mask)?;
+        regions.push(Region { label: label.clone(), area_fraction: mask::share(&mask) });
+    }
+    Ok(regions)
 }
 
 fn regions(heads: &Heads, outputs: &Outputs, geometry: &Geometry) -> Result<Vec<Region>> {

@@ -10,13 +10,26 @@ use super::write;
 use crate::preprocess::Geometry;
 use crate::{Error, ErrorKind, Result};
 
-/// Writes the mask that [`draw`] gives as an 8-bit grey PNG.
+/// One look at a scan: where, and the logits [rows, columns] it gave.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// Where the crop lies.
+    pub geometry: Geometry,
+    /// Row-major.
+    pub logits: &'a [f32],
+}
+
+/// Writes a mask as an 8-bit grey PNG.
 ///
 /// # Errors
-/// Those of [`draw`]; `Io` naming `path`.
-pub fn write(path: &Path, geometry: &Geometry, logits: &[f32], rows: usize, columns: usize) -> Result<()> {
-    let mask = draw(geometry, logits, rows, columns)?;
+/// `Io` naming `path`.
+pub fn write(path: &Path, mask: &GrayImage) -> Result<()> {
     write::png(path, mask.as_raw(), mask.width(), mask.height(), ExtendedColorType::L8)
+}
+
+/// Share of a mask that is marked.
+pub fn share(mask: &GrayImage) -> f64 {
+    mask.as_raw().iter().filter(|&&v| v > 0).count() as f64 / (mask.as_raw().len().max(1)) as f64
 }
 
 /// Whether `label` can be part of a file's name: letters, digits, `_` and `-`, so that no model file writes elsewhere.
@@ -46,24 +59,31 @@ pub fn area_fraction(geometry: &Geometry, logits: &[f32], rows: usize, columns: 
     Ok(marked.sum::<usize>() as f64 / (width as f64 * height as f64))
 }
 
-/// Stretches `logits` ([rows, columns], row-major) bilinearly over the crop and carries them to the scan's own size:
-/// 255 where the logit is above 0 (probability above one half), 0 elsewhere and outside the crop.
+/// Stretches each look's logits ([rows, columns]) bilinearly over its crop and carries them to the scan's own size: 255
+/// where the mean of the looks that saw a pixel is above 0 (probability above one half), 0 elsewhere and where none did.
+/// All looks are at one scan.
 ///
 /// # Errors
-/// `Internal` when sizes disagree or a logit is NaN.
-pub fn draw(geometry: &Geometry, logits: &[f32], rows: usize, columns: usize) -> Result<GrayImage> {
-    let logits = checked(logits, rows, columns)?;
-    let size = geometry.crop_size as f64;
-    let (width, height) = (geometry.scan_width, geometry.scan_height);
-    let mut mask = GrayImage::new(width, height);
-    mask.par_chunks_mut((width as usize).max(1)).enumerate().for_each(|(y, row)| {
+/// `Internal` without looks, when sizes disagree or a logit is NaN.
+pub fn draw(looks: &[Look<'_>], rows: usize, columns: usize) -> Result<GrayImage> {
+    let Some(Look { geometry: first, .. }) = looks.first() else {
+        return Err(Error::new(ErrorKind::Internal, "a mask was wanted of nothing"));
+    };
+    let checked =
+        looks.iter().map(|l| Ok((l.geometry, checked(l.logits, rows, columns)?))).collect::<Result<Vec<_>>>()?;
+    let mut mask = GrayImage::new(first.scan_width, first.scan_height);
+    mask.par_chunks_mut((first.scan_width as usize).max(1)).enumerate().for_each(|(y, row)| {
         for (x, pixel) in row.iter_mut().enumerate() {
-            let (crop_x, crop_y) = geometry.to_crop(x as f64 + 0.5, y as f64 + 0.5);
-            if (0.0..size).contains(&crop_x) && (0.0..size).contains(&crop_y) {
+            let value = |(geometry, logits): &(Geometry, Vec<f32>)| {
+                let size = geometry.crop_size as f64;
+                let (crop_x, crop_y) = geometry.to_crop(x as f64 + 0.5, y as f64 + 0.5);
                 let (column, row) = (crop_x * columns as f64 / size, crop_y * rows as f64 / size);
-                if bilinear(&logits, rows, columns, column, row) > 0.0 {
-                    *pixel = 255;
-                }
+                let seen = (0.0..size).contains(&crop_x) && (0.0..size).contains(&crop_y);
+                if seen { bilinear(logits, rows, columns, column, row) } else { 0.0 }
+            };
+            // the sign of the sum is that of the mean
+            if checked.iter().map(value).sum::<f64>() > 0.0 {
+                *pixel = 255;
             }
         }
     });
@@ -102,7 +122,7 @@ mod tests {
     #[test]
     fn halves_meet_in_the_middle_and_nothing_is_outside() {
         let logits = [-1.0, 1.0, -1.0, 1.0];
-        let mask = draw(&geometry(600, 300), &logits, 2, 2).unwrap();
+        let mask = draw(&[Look { geometry: geometry(600, 300), logits: &logits }], 2, 2).unwrap();
         assert_eq!(mask.dimensions(), (600, 300));
         // The crop covers columns 150 to 450.
         for (x, y, pixel) in mask.enumerate_pixels() {
@@ -114,11 +134,26 @@ mod tests {
     }
 
     #[test]
+    fn windows_show_what_the_centre_does_not() {
+        let centre = geometry(600, 300);
+        assert_eq!(share(&draw(&[Look { geometry: centre, logits: &[1.0] }], 1, 1).unwrap()), 0.5);
+        // the left window says no, the right one yes, the centre leans to yes
+        let [left, right] = centre.windows()[..] else { panic!("{:?}", centre.windows()) };
+        let look = |geometry, logits| Look { geometry, logits };
+        let mask = draw(&[look(centre, &[0.5]), look(left, &[-1.0]), look(right, &[2.0])], 1, 1).unwrap();
+        for (x, _, pixel) in mask.enumerate_pixels() {
+            if ![299, 300].contains(&x) {
+                assert_eq!(pixel.0[0] > 0, x > 300, "{x}");
+            }
+        }
+    }
+
+    #[test]
     fn the_area_is_that_of_the_drawing() {
         let logits = [-1.0, 1.0, 2.0, 1.0, 0.5, -3.0, -0.25, 4.0, 1.5];
         for (width, height) in [(600, 300), (300, 601), (56, 56), (90, 1200), (31, 20)] {
             let geometry = geometry(width, height);
-            let mask = draw(&geometry, &logits, 3, 3).unwrap();
+            let mask = draw(&[Look { geometry, logits: &logits }], 3, 3).unwrap();
             let drawn = mask.as_raw().iter().filter(|&&v| v == 255).count() as f64 / f64::from(width * height);
             let area = area_fraction(&geometry, &logits, 3, 3).unwrap();
             assert!((drawn - area).abs() < 0.03, "{width}×{height}: {drawn} and {area}");
@@ -133,7 +168,15 @@ mod tests {
         };
         let padded = Geometry::new(300, 300, &p).unwrap();
         assert_eq!(area_fraction(&padded, &[1.0], 1, 1).unwrap(), 1.0);
-        assert_eq!(draw(&padded, &[1.0], 1, 1).unwrap().as_raw().iter().filter(|&&v| v == 255).count(), 90_000);
+        assert_eq!(
+            draw(&[Look { geometry: padded, logits: &[1.0] }], 1, 1)
+                .unwrap()
+                .as_raw()
+                .iter()
+                .filter(|&&v| v == 255)
+                .count(),
+            90_000
+        );
     }
 
     #[test]
@@ -146,7 +189,8 @@ mod tests {
 
     #[test]
     fn infinite_logits_keep_their_sign() {
-        let mask = draw(&geometry(20, 20), &[f32::NEG_INFINITY, f32::INFINITY], 1, 2).unwrap();
+        let mask =
+            draw(&[Look { geometry: geometry(20, 20), logits: &[f32::NEG_INFINITY, f32::INFINITY] }], 1, 2).unwrap();
         assert_eq!(mask.get_pixel(2, 10).0[0], 0);
         assert_eq!(mask.get_pixel(18, 10).0[0], 255);
     }
@@ -156,7 +200,10 @@ mod tests {
         for (logits, rows, columns) in
             [(&[0.0; 3][..], 2, 2), (&[], 0, 0), (&[f32::NAN], 1, 1), (&[1.0], usize::MAX, 2)]
         {
-            assert_eq!(draw(&geometry(20, 20), logits, rows, columns).unwrap_err().kind(), ErrorKind::Internal);
+            assert_eq!(
+                draw(&[Look { geometry: geometry(20, 20), logits }], rows, columns).unwrap_err().kind(),
+                ErrorKind::Internal
+            );
         }
     }
 
@@ -164,7 +211,7 @@ mod tests {
     fn file_is_a_png_of_the_scans_size() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lung.png");
-        write(&path, &geometry(90, 60), &[1.0], 1, 1).unwrap();
+        write(&path, &draw(&[Look { geometry: geometry(90, 60), logits: &[1.0] }], 1, 1).unwrap()).unwrap();
         let back = crate::scan::read(&path, &crate::scan::Limits::default()).unwrap();
         assert_eq!((back.width, back.height), (90, 60));
         assert_eq!(back.pixels.samples().iter().filter(|&&v| v == 255).count(), 60 * 60);

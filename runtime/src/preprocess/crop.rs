@@ -11,11 +11,22 @@ use crate::{Error, ErrorKind, Result};
 /// `Model` for senseless constants; `Malformed` or `Internal` for a scan without pixels or of contradictory size.
 pub fn resize_and_crop(scan: &Scan, preprocessing: &Preprocessing) -> Result<(Pixels, Geometry)> {
     let geometry = Geometry::new(scan.width, scan.height, preprocessing)?;
+    Ok((crop_at(scan, &geometry)?, geometry))
+}
+
+/// Resizes the scan and cuts what `geometry`, made for this scan, says.
+///
+/// # Errors
+/// `Internal` for a scan of contradictory size or another scan's geometry.
+pub fn crop_at(scan: &Scan, geometry: &Geometry) -> Result<Pixels> {
     let (width, height) = (scan.width as usize, scan.height as usize);
     let samples = width.checked_mul(height).and_then(|n| n.checked_mul(scan.pixels.channels()));
     if samples != Some(scan.pixels.samples().len()) {
         let message = format!("a scan of {width}×{height} pixels holds {} samples", scan.pixels.samples().len());
         return Err(Error::new(ErrorKind::Internal, message));
+    }
+    if (geometry.scan_width, geometry.scan_height) != (scan.width, scan.height) {
+        return Err(Error::new(ErrorKind::Internal, "a crop was laid out for a scan of another size"));
     }
     let (left, window_width, pad_left) = inside(geometry.left, geometry.resized_width, geometry.crop_size);
     let (top, window_height, pad_top) = inside(geometry.top, geometry.resized_height, geometry.crop_size);
@@ -23,7 +34,7 @@ pub fn resize_and_crop(scan: &Scan, preprocessing: &Preprocessing) -> Result<(Pi
     let pixels = resize(&scan.pixels, (width, height), (geometry.resized_width, geometry.resized_height), window);
     let size = geometry.crop_size;
     if (window_width, window_height) == (size, size) {
-        return Ok((pixels, geometry));
+        return Ok(pixels);
     }
     let pad = |samples: Vec<u8>, channels: usize| {
         let mut padded = vec![0; size * size * channels];
@@ -37,7 +48,7 @@ pub fn resize_and_crop(scan: &Scan, preprocessing: &Preprocessing) -> Result<(Pi
         Pixels::Gray8(samples) => Pixels::Gray8(pad(samples, 1)),
         Pixels::Rgb8(samples) => Pixels::Rgb8(pad(samples, 3)),
     };
-    Ok((padded, geometry))
+    Ok(padded)
 }
 
 /// Along one axis: where the window starts in the resized scan, how long it is, and how much padding is before it.

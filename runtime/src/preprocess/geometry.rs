@@ -3,6 +3,9 @@
 use super::Preprocessing;
 use crate::{Error, ErrorKind, Result};
 
+/// So many crops cover any radiograph; a strip that needs more is none.
+pub const MOST_WINDOWS: usize = 8;
+
 /// How a scan was resized and cropped: enough to carry a heat map or a mask back.
 ///
 /// Coordinates are continuous, with pixel i covering [i, i + 1).
@@ -47,6 +50,27 @@ impl Geometry {
         Ok(Geometry { scan_width, scan_height, resized_width, resized_height, left, top, crop_size })
     }
 
+    /// Crops that together cover the resized scan: at both ends of a side that is longer than the crop and, where two do
+    /// not reach, evenly between. Empty when the centre crop covers all, or when it would take more than
+    /// [`MOST_WINDOWS`].
+    pub fn windows(&self) -> Vec<Geometry> {
+        let count = |resized: usize| resized.div_ceil(self.crop_size.max(1)).max(1);
+        let (columns, rows) = (count(self.resized_width), count(self.resized_height));
+        if !(2..=MOST_WINDOWS).contains(&columns.saturating_mul(rows)) {
+            return Vec::new();
+        }
+        let offsets = |count: usize, resized: usize, centre: i64| -> Vec<i64> {
+            if count < 2 {
+                return vec![centre];
+            }
+            (0..count).map(|i| (i * (resized - self.crop_size) / (count - 1)) as i64).collect()
+        };
+        let left = offsets(columns, self.resized_width, self.left);
+        let top = offsets(rows, self.resized_height, self.top);
+        let rows = top.iter().flat_map(|&top| left.iter().map(move |&left| (left, top)));
+        rows.map(|(left, top)| Geometry { left, top, ..*self }).collect()
+    }
+
     /// From the crop ([0, S] inside) to the scan ([0, width], [0, height] inside).
     pub fn to_scan(&self, x: f64, y: f64) -> (f64, f64) {
         (
@@ -88,6 +112,17 @@ mod tests {
             let g = geometry(w, h, edge, crop);
             assert_eq!((g.resized_width, g.resized_height, g.left, g.top), expected, "{w}×{h}");
         }
+    }
+
+    #[test]
+    fn windows_cover_the_scan_and_nothing_else() {
+        let lefts = |g: Geometry| g.windows().iter().map(|w| (w.left, w.top)).collect::<Vec<_>>();
+        assert_eq!(lefts(geometry(2765, 2505, 224, 224)), [(0, 0), (23, 0)]);
+        assert_eq!(lefts(geometry(100, 250, 50, 50)), [(0, 0), (0, 37), (0, 75)]);
+        assert_eq!(lefts(geometry(100, 100, 256, 224)), [(0, 0), (32, 0), (0, 32), (32, 32)]);
+        assert!(lefts(geometry(300, 300, 224, 224)).is_empty());
+        assert!(lefts(geometry(300, 300, 40, 56)).is_empty());
+        assert!(lefts(geometry(1, 20_000, 518, 518)).is_empty());
     }
 
     proptest! {

@@ -9,8 +9,8 @@ mod hugging_face;
 mod normalize;
 
 pub use config::Preprocessing;
-pub use crop::resize_and_crop;
-pub use geometry::Geometry;
-pub use normalize::preprocess;
+pub use crop::{crop_at, resize_and_crop};
+pub use geometry::{Geometry, MOST_WINDOWS};
+pub use normalize::{preprocess, preprocess_at};
 
 pub(crate) use bicubic::{Window, resize};

@@ -1,21 +1,31 @@
 //! From 8 bits to the model's `pixel_values`.
 
-use super::{Geometry, Preprocessing, resize_and_crop};
+use super::{Geometry, Preprocessing, crop_at};
 use crate::scan::{Pixels, Scan};
 use crate::{Error, ErrorKind, Result};
 
 /// Resizes, crops, rescales and normalises `scan` into `out`, [3, S, S]. A grey scan fills all three channels.
 ///
 /// # Errors
-/// Those of [`resize_and_crop`]; `Internal` when `out` is not 3 · S · S long.
+/// Those of [`super::resize_and_crop`]; `Internal` when `out` is not 3 · S · S long.
 pub fn preprocess(scan: &Scan, preprocessing: &Preprocessing, out: &mut [f32]) -> Result<Geometry> {
+    let geometry = Geometry::new(scan.width, scan.height, preprocessing)?;
+    preprocess_at(scan, preprocessing, &geometry, out)?;
+    Ok(geometry)
+}
+
+/// The same for another crop than the centre one, [`Geometry::windows`].
+///
+/// # Errors
+/// As [`preprocess`].
+pub fn preprocess_at(scan: &Scan, preprocessing: &Preprocessing, geometry: &Geometry, out: &mut [f32]) -> Result<()> {
     preprocessing.validate()?;
     let plane = preprocessing.crop_size * preprocessing.crop_size;
     if out.len() != 3 * plane {
         let message = format!("pixel_values of {} floats were wanted, {} given", 3 * plane, out.len());
         return Err(Error::new(ErrorKind::Internal, message));
     }
-    let (crop, geometry) = resize_and_crop(scan, preprocessing)?;
+    let crop = crop_at(scan, geometry)?;
     for (channel, out) in out.chunks_exact_mut(plane).enumerate() {
         let table = table(preprocessing, channel);
         match &crop {
@@ -27,7 +37,7 @@ pub fn preprocess(scan: &Scan, preprocessing: &Preprocessing, out: &mut [f32]) -
             }
         }
     }
-    Ok(geometry)
+    Ok(())
 }
 
 /// The value of each grey level, computed as transformers does: the product in f64, all else in f32.

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use rad_dino_edge::engine::Outputs;
 use rad_dino_edge::model::manifest::Heads;
-use rad_dino_edge::output::mask::draw;
-use rad_dino_edge::preprocess::{Geometry, preprocess};
-use rad_dino_edge::scan;
+use rad_dino_edge::output::mask::{Look, draw};
+use rad_dino_edge::preprocess::{Geometry, preprocess, preprocess_at};
+use rad_dino_edge::scan::{self, Scan};
 use rad_dino_edge::{Error, ErrorKind, Result};
 use rayon::prelude::*;
 
@@ -56,7 +57,7 @@ fn ratio(part: u64, whole: u64) -> f64 {
 pub struct FilmOverlap {
     /// Within the centre crop, which is what the model saw, in pixels of the film.
     pub crop: Overlap,
-    /// On the whole film; nothing is drawn outside the crop.
+    /// On the whole film, its sides seen through further windows as `infer --segmentation` does.
     pub scan: Overlap,
 }
 
@@ -94,27 +95,29 @@ pub fn overlaps(
         let (mut good, mut pixels) = (Vec::new(), Vec::new());
         for (&row, prepared) in rows.iter().zip(prepared) {
             match prepared {
-                Ok((values, geometry, mask)) => {
+                Ok((values, film)) => {
                     pixels.extend(values);
-                    good.push((row, geometry, mask));
+                    good.push((row, film));
                 }
                 Err(error) => failed.push((dataset.films[row].path.clone(), error)),
             }
         }
         if !good.is_empty() {
             let run = encoder.engine().run(&pixels, good.len())?;
-            let output = run.get(Heads::output_name("segmentation"));
-            let (side, logits) = match output {
-                Some((&[n, channels, height, width], logits))
-                    if n == good.len() && channels == labels.len() && height == width && width > 0 =>
-                {
-                    (width, logits)
+            let centres = masks(&run, good.len(), labels.len(), channel)?;
+            for ((row, film), centre) in good.iter().zip(centres) {
+                let mut looks = vec![(film.geometry, centre)];
+                let windows = film.geometry.windows();
+                let mut pixels = vec![0.0; windows.len() * 3 * film.geometry.crop_size * film.geometry.crop_size];
+                let part = pixels.len() / windows.len().max(1);
+                for (window, pixels) in windows.iter().zip(pixels.chunks_exact_mut(part.max(1))) {
+                    preprocess_at(&film.scan, encoder.preprocessing(), window, pixels)?;
                 }
-                _ => return Err(no_output(labels.len())),
-            };
-            let channels = logits.chunks_exact(side * side).skip(channel).step_by(labels.len());
-            for ((row, geometry, mask), logits) in good.iter().zip(channels) {
-                found.films[*row] = Some(compare(geometry, mask, logits, side)?);
+                if !windows.is_empty() {
+                    let run = encoder.engine().run(&pixels, windows.len())?;
+                    looks.extend(windows.iter().copied().zip(masks(&run, windows.len(), labels.len(), channel)?));
+                }
+                found.films[*row] = Some(compare(&film.mask, &looks)?);
             }
         }
         bar.inc(rows.len() as u64);
@@ -123,35 +126,57 @@ pub fn overlaps(
     Ok(Some(found))
 }
 
-fn no_output(channels: usize) -> Error {
-    Error::new(ErrorKind::Model, format!("the graph has no output segmentation_logits [N, {channels}, h, h]"))
-        .hint("the manifest and the graph do not belong together; convert the checkpoint again")
+/// The logits of one channel of each of `n` images.
+fn masks(run: &Outputs, n: usize, channels: usize, channel: usize) -> Result<Vec<Vec<f32>>> {
+    match run.get(Heads::output_name("segmentation")) {
+        Some((&[images, found, height, width], logits))
+            if images == n && found == channels && height == width && width > 0 =>
+        {
+            Ok(logits.chunks_exact(width * width).skip(channel).step_by(channels).map(<[f32]>::to_vec).collect())
+        }
+        _ => Err(Error::new(
+            ErrorKind::Model,
+            format!("the graph has no output segmentation_logits [N, {channels}, h, h]"),
+        )
+        .hint("the manifest and the graph do not belong together; convert the checkpoint again")),
+    }
 }
 
-fn prepare(encoder: &Encoder, film: &Film) -> Result<(Vec<f32>, Geometry, Mask)> {
+/// A film that has a mask.
+struct Masked {
+    scan: Scan,
+    geometry: Geometry,
+    mask: Mask,
+}
+
+/// Pixel values of the centre crop, and the film.
+fn prepare(encoder: &Encoder, film: &Film) -> Result<(Vec<f32>, Masked)> {
     let mask = film.mask.as_ref().ok_or_else(|| Error::new(ErrorKind::Data, "there is no mask"))?;
     let scan = scan::read(&film.path, encoder.limits())?;
     let mask = Mask::read(mask, encoder.limits(), scan.width, scan.height)?;
     let side = encoder.preprocessing().crop_size;
     let mut values = vec![0.0; 3 * side * side];
     let geometry = preprocess(&scan, encoder.preprocessing(), &mut values)?;
-    Ok((values, geometry, mask))
+    Ok((values, Masked { scan, geometry, mask }))
 }
 
-/// Draws `logits` [side, side] as `infer --segmentation` does and counts the pixels that are not ignored.
-fn compare(geometry: &Geometry, mask: &Mask, logits: &[f32], side: usize) -> Result<FilmOverlap> {
-    let drawn = draw(geometry, logits, side, side)?;
+/// Draws as `infer --segmentation` does and counts the pixels that are not ignored. The first look is the centre crop.
+fn compare(mask: &Mask, looks: &[(Geometry, Vec<f32>)]) -> Result<FilmOverlap> {
+    let Some((centre, logits)) = looks.first() else { return Ok(FilmOverlap::default()) };
+    let side = logits.len().isqrt();
+    let looks: Vec<Look<'_>> = looks.iter().map(|(geometry, logits)| Look { geometry: *geometry, logits }).collect();
+    let (inner, whole) = (draw(&looks[..1], side, side)?, draw(&looks, side, side)?);
     let mut found = FilmOverlap::default();
-    let seen = 0.0..geometry.crop_size as f64;
-    for ((x, y, pixel), truth) in drawn.enumerate_pixels().zip(&mask.values) {
+    let seen = 0.0..centre.crop_size as f64;
+    for (((x, y, pixel), inner), truth) in whole.enumerate_pixels().zip(inner.as_raw()).zip(&mask.values) {
         if *truth == IGNORE {
             continue;
         }
-        let (drawn, truth) = (pixel.0[0] == 255, *truth == INSIDE);
-        found.scan.count(drawn, truth);
-        let (x, y) = geometry.to_crop(f64::from(x) + 0.5, f64::from(y) + 0.5);
+        let truth = *truth == INSIDE;
+        found.scan.count(pixel.0[0] == 255, truth);
+        let (x, y) = centre.to_crop(f64::from(x) + 0.5, f64::from(y) + 0.5);
         if seen.contains(&x) && seen.contains(&y) {
-            found.crop.count(drawn, truth);
+            found.crop.count(*inner == 255, truth);
         }
     }
     Ok(found)
@@ -187,7 +212,7 @@ mod tests {
             _ => 0,
         });
         let mask = Mask { width: 40, height: 20, values: values.collect() };
-        let found = compare(&geometry, &mask, &[1.0; 4], 2).unwrap();
+        let found = compare(&mask, &[(geometry, vec![1.0; 4])]).unwrap();
         assert_eq!(found.crop, Overlap { both: 200, drawn: 300, truth: 200 });
         assert_eq!(found.scan, Overlap { both: 200, drawn: 300, truth: 400 });
     }
