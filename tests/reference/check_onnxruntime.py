@@ -31,7 +31,8 @@ RANDOM_TOKEN_COSINE = {"fp16": 0.99999, "int8": 0.99}
 # Of rad-dino-edge against ONNX Runtime, from the same PNG (JPEG decoders differ by a grey level): largest difference,
 # or cosine of CLS (mean, worst picture) and of the worst token, since rounding noise flips int8 steps.
 EDGE_DIFFERENCE = {"fp32": 3e-4, "fp16": 3e-4}
-EDGE_COSINE = {"int8": (0.999, 0.998, 0.995)}
+# Its int8 attention is f32 in the file.
+EDGE_COSINE = {"int8": (0.999, 0.998, 0.99)}
 # int8 and fp16 against fp32 of the trained checkpoint, in ONNX Runtime, on films: CLS mean and worst, patches mean.
 TRAINED_COSINE = {"fp16": (0.99999, 0.99999, 0.99999), "int8": (0.999, 0.998, 0.999)}
 
@@ -109,14 +110,15 @@ def check_file(table, case, precision, path):
     return manifest
 
 
-def pixel_values(path, preprocessing):
-    """Shortest side to S by Pillow's bicubic on 8 bits, centre crop, /255, mean and std; [1,3,S,S]."""
+def pixel_values(path, preprocessing, corner=None):
+    """Shortest side to S by Pillow's bicubic on 8 bits, centre crop (or the one at `corner`), /255, mean and std;
+    [1,3,S,S]."""
     edge, crop = preprocessing["shortest_edge"], preprocessing["crop_size"]
     image = Image.open(path).convert("RGB")
     short = min(image.size)
     size = [edge if side == short else int(edge * side / short) for side in image.size]
     image = image.resize(size, Image.Resampling.BICUBIC)
-    left, top = (image.width - crop) // 2, (image.height - crop) // 2
+    left, top = corner or ((image.width - crop) // 2, (image.height - crop) // 2)
     pixels = numpy.asarray(image.crop((left, top, left + crop, top + crop)), dtype=numpy.float64)
     mean, std = numpy.array(preprocessing["image_mean"]), numpy.array(preprocessing["image_std"])
     pixels = (pixels * preprocessing["rescale_factor"] - mean) / std
@@ -268,24 +270,28 @@ def check_probes(table, arguments, temporary):
 
 
 def check_mask(table, case, precision, model, edge, scan):
-    """The masks that rad-dino-edge draws beside ONNX Runtime's logits of the same pixels, enlarged by Pillow."""
+    """The masks that rad-dino-edge draws beside ONNX Runtime's logits of the same pixels, enlarged by Pillow: of the centre
+    crop and of both ends of the longer side, added where they overlap."""
     out = model.with_suffix(".mask.png")
     command = [edge, "infer", scan, "--model", model, "--segmentation", out, "--format", "json", "--quiet"]
     answer = json.loads(subprocess.run([str(part) for part in command], check=True, capture_output=True).stdout)
     manifest = {entry.key: entry.value for entry in onnx.load(model).metadata_props}["rad_dino.manifest"]
     preprocessing = json.loads(manifest)["preprocessing"]
     run = session(model)
-    logits = run.run(["segmentation_logits"], {"pixel_values": pixel_values(scan, preprocessing)})[0][0]
     width, height = Image.open(scan).size
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
+    side, crop = min(width, height), preprocessing["crop_size"]
+    assert crop == preprocessing["shortest_edge"] and side < width <= 2 * side == 2 * height, (width, height)
+    long = int(crop * width / side)
+    total = numpy.zeros((len(answer["segmentation"]), height, width))
+    for corner in ((long - crop) // 2, 0, long - crop):
+        logits = run.run(["segmentation_logits"], {"pixel_values": pixel_values(scan, preprocessing, (corner, 0))})[0][0]
+        left = min(round(corner * side / crop), width - side)
+        for part, channel in zip(total, logits):
+            part[:, left : left + side] += Image.fromarray(channel).resize((side, side), Image.Resampling.BILINEAR)
     agree = []
-    for region, channel in zip(answer["segmentation"], logits):
+    for region, part in zip(answer["segmentation"], total):
         drawn = numpy.asarray(Image.open(out.with_suffix(f".{region['label']}.png")))
-        expected = numpy.zeros((height, width), dtype=bool)
-        enlarged = Image.fromarray(channel).resize((side, side), Image.Resampling.BILINEAR)
-        expected[top : top + side, left : left + side] = numpy.asarray(enlarged) > 0
-        agree.append(((drawn == 255) == expected).mean() if set(numpy.unique(drawn)) <= {0, 255} else 0.0)
+        agree.append(((drawn == 255) == (part > 0)).mean() if set(numpy.unique(drawn)) <= {0, 255} else 0.0)
         agree.append(1 - abs((drawn == 255).mean() - region["area_fraction"]))
     table.at_least(case, precision, "masks: agreeing pixels, area", min(agree), MASK_AGREEMENT)
 

@@ -171,6 +171,7 @@ mod tests {
             include_str!("../../configs/vit-small-continue.toml"),
             include_str!("../../configs/cpu-continue.toml"),
             include_str!("../../configs/torch-continue.toml"),
+            include_str!("../../configs/torch-again.toml"),
             include_str!("../../configs/tiny-test.toml"),
         ] {
             Config::parse(text).unwrap();
