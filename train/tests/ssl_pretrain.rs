@@ -213,8 +213,11 @@ fn bf16_products_follow_single_precision() {
     config.train.precision = Precision::Bf16;
     let mixed = dir.path().join("mixed");
     go(&request(config, &manifest, &mixed)).unwrap();
-    for (a, b) in losses(&single).iter().zip(losses(&mixed)) {
+    let (single, mixed) = (losses(&single), losses(&mixed));
+    for (a, b) in single.iter().zip(&mixed) {
         assert!((a.loss - b.loss).abs() < 0.01 * a.loss.abs() && a.loss != b.loss, "{a:?} {b:?}");
-        assert!((a.grad_norm - b.grad_norm).abs() < 0.05 * a.grad_norm, "{a:?} {b:?}");
     }
+    // only the first step's gradients are of the same weights; later ones magnify the first's rounding
+    let (a, b) = (&single[0], &mixed[0]);
+    assert!((a.grad_norm - b.grad_norm).abs() < 0.05 * a.grad_norm, "{a:?} {b:?}");
 }
