@@ -13,6 +13,8 @@ pub mod model;
 pub mod output;
 pub mod preprocess;
 pub mod probe;
+#[cfg(feature = "engine")]
+pub mod reader;
 pub mod report;
 pub mod scan;
 

@@ -6,9 +6,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::options::{Common, Format, ModelChoice, progress};
-use super::{Tally, json, milliseconds, model, print};
+use super::{Tally, json, model, print};
 use crate::error::{Error, ErrorKind, Result};
-use crate::output::json::{EngineInfo, Model};
+use crate::output::json::{EngineInfo, Model, milliseconds};
 use crate::preprocess::{Preprocessing, preprocess};
 use crate::scan::{Format as ScanFormat, Pixels, Scan};
 

@@ -109,7 +109,3 @@ fn print(line: &str) -> Result<()> {
 fn json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::new(ErrorKind::Internal, "JSON").source(e))
 }
-
-fn milliseconds(time: std::time::Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1e3
-}

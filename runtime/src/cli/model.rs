@@ -5,6 +5,7 @@ use std::path::Path;
 use super::options::{Common, ModelChoice};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::reader::Reader;
 
 /// A loaded model with a name for people.
 #[derive(Debug)]
@@ -30,6 +31,12 @@ pub fn load_with_threads(choice: &ModelChoice, threads: usize, image_size: Optio
         }
         None => embedded(threads),
     }
+}
+
+/// Loads `--model`, else the embedded model, as what reads scans.
+pub fn reader(choice: &ModelChoice, common: &Common) -> Result<Reader> {
+    let Loaded { engine, name } = load(choice, common, None)?;
+    Reader::new(engine, &name)
 }
 
 /// A model file that cannot be read at all is refused like one that cannot be understood, except that a missing one is

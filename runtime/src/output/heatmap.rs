@@ -19,12 +19,11 @@ const DIMMED: f64 = 0.4;
 /// Share of the values beyond each end of the colour scale.
 const TAIL: f64 = 0.02;
 
-/// Draws `values` ([grid, grid], row-major, one a patch) over `scan` and writes the picture as PNG.
+/// Writes a heat map as PNG.
 ///
 /// # Errors
-/// Those of [`draw`]; `Io` naming `path`.
-pub fn write(path: &Path, scan: &Scan, geometry: &Geometry, values: &[f32], grid: usize) -> Result<()> {
-    let picture = draw(scan, geometry, values, grid)?;
+/// `Io` naming `path`.
+pub fn write(path: &Path, picture: &RgbImage) -> Result<()> {
     write::png(path, picture.as_raw(), picture.width(), picture.height(), ExtendedColorType::Rgb8)
 }
 
@@ -192,9 +191,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("map.png");
         let (scan, geometry) = scan(90, 60);
-        write(&path, &scan, &geometry, &[0.0, 1.0, 2.0, 3.0], 2).unwrap();
+        let picture = draw(&scan, &geometry, &[0.0, 1.0, 2.0, 3.0], 2).unwrap();
+        write(&path, &picture).unwrap();
         let back = crate::scan::read(&path, &crate::scan::Limits::default()).unwrap();
         assert_eq!((back.width, back.height), (90, 60));
-        assert_eq!(back.pixels.samples(), draw(&scan, &geometry, &[0.0, 1.0, 2.0, 3.0], 2).unwrap().as_raw());
+        assert_eq!(back.pixels.samples(), picture.as_raw());
     }
 }

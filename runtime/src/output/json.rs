@@ -144,6 +144,11 @@ pub struct Timing {
     pub total: f64,
 }
 
+/// Milliseconds, to the microsecond.
+pub(crate) fn milliseconds(time: std::time::Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
 /// Something the reader must know.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Warning {

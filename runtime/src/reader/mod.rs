@@ -1,0 +1,207 @@
+//! A loaded model that reads scans: what `infer`, `watch`, `listen` and `serve` share.
+
+mod masks;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use image::{GrayImage, RgbImage};
+
+use crate::engine::{Engine, Outputs};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Manifest;
+use crate::model::manifest::Heads;
+use crate::output::heatmap;
+use crate::output::json::{Answer, Embedding, EngineInfo, INFER_SCHEMA, Input, Model, Timing, Warning, milliseconds};
+use crate::preprocess::{Geometry, preprocess};
+use crate::probe::{self, Distance};
+use crate::report;
+use crate::scan::{self, Limits, Scan};
+
+/// A model with labels, ready to read scans one after another.
+///
+/// The engine keeps its last pass (attention maps are read from it), so a reader that several threads share belongs
+/// into a mutex; one pass uses all threads anyway. Decode scans outside of it.
+#[derive(Debug)]
+pub struct Reader {
+    engine: Engine,
+    manifest: Manifest,
+    name: String,
+    distance: Option<Distance>,
+}
+
+/// What is wanted beside findings and attributes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// A picture of where the model looked.
+    pub heatmap: Option<HeatmapOf>,
+    /// Masks of the scan's own size; the sides of a long scan are looked at too, and area_fraction is then the mask's.
+    pub masks: bool,
+    /// A written report.
+    pub report: bool,
+}
+
+/// What a heat map shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeatmapOf {
+    /// The CLS token's attention.
+    Attention,
+    /// The patches' evidence for a finding, by label.
+    Finding(String),
+}
+
+/// All that one look at a scan gave.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// What is printed.
+    pub answer: Answer,
+    /// CLS token, [D].
+    pub cls: Vec<f32>,
+    /// When wished for; the long side at most 1024.
+    pub heatmap: Option<RgbImage>,
+    /// When wished for, one a label, 0 and 255, of the scan's own size.
+    pub masks: Vec<(String, GrayImage)>,
+}
+
+impl Reader {
+    /// Takes over `engine`; `name` (a file's stem) is for people.
+    ///
+    /// # Errors
+    /// `Model` when the file has no manifest or its distance does not fit.
+    pub fn new(engine: Engine, name: &str) -> Result<Self> {
+        let manifest = engine.manifest().cloned().ok_or_else(|| {
+            Error::new(ErrorKind::Model, format!("{name}: the file has no manifest: labels and preprocessing are unknown"))
+                .hint("make a model file with rad-dino-quantize convert; foreign graphs run in `bench` and `embed --preprocessor`")
+        })?;
+        let width = engine.shape().embed_dim;
+        let distance = manifest.out_of_distribution.as_ref().map(|entry| Distance::new(entry, width)).transpose()?;
+        Ok(Reader { engine, manifest, name: name.to_string(), distance })
+    }
+
+    /// The model's labels, thresholds and preprocessing.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What runs the model.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The model as answers name it.
+    pub fn model(&self) -> Model {
+        Model::new(&self.engine, &self.name)
+    }
+
+    /// Whether the model can give what is wished for.
+    ///
+    /// # Errors
+    /// `Usage` naming what it lacks.
+    pub fn check(&self, wish: &Wish) -> Result<()> {
+        let usage = |message: String, hint: String| Err(Error::new(ErrorKind::Usage, message).hint(hint));
+        if wish.masks && self.manifest.heads.segmentation.is_empty() {
+            return usage("this model has no segmentation head".into(), "leave the mask (--segmentation) out".into());
+        }
+        if let Some(HeatmapOf::Finding(label)) = &wish.heatmap
+            && self.finding(label).is_none()
+        {
+            let labels: Vec<_> = self.manifest.heads.findings.iter().map(|f| f.label.as_str()).collect();
+            return usage(format!("the model has no finding `{label}`"), format!("it has: {}", labels.join(", ")));
+        }
+        Ok(())
+    }
+
+    fn finding(&self, label: &str) -> Option<usize> {
+        self.manifest.heads.findings.iter().position(|f| f.label == label)
+    }
+
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// Those of [`scan::read`] and [`Reader::read`].
+    pub fn read_file(&self, path: &Path, limits: &Limits, wish: &Wish) -> Result<(Scan, Reading)> {
+        let start = Instant::now();
+        let scan = scan::read(path, limits)?;
+        let reading = self.read(&path.to_string_lossy(), &scan, start.elapsed(), wish)?;
+        Ok((scan, reading))
+    }
+
+    /// Reads a decoded scan. `path` and `decoding`, the time that its decoding took, go into the answer as they are.
+    ///
+    /// # Errors
+    /// Those of [`Reader::check`]; `Limits` for a scan that preprocessing refuses; `Internal`.
+    pub fn read(&self, path: &str, scan: &Scan, decoding: Duration, wish: &Wish) -> Result<Reading> {
+        self.check(wish)?;
+        let start = Instant::now();
+        let engine = &self.engine;
+        let size = engine.shape().image_size;
+        let mut pixels = vec![0.0; 3 * size * size];
+        let geometry = preprocess(scan, &self.manifest.preprocessing, &mut pixels)?;
+        let preprocessed = start.elapsed();
+        let clock = Instant::now();
+        let outputs = engine.run(&pixels, 1)?;
+        let encoded = clock.elapsed();
+
+        let clock = Instant::now();
+        let cls = &outputs.hidden()[..engine.shape().embed_dim];
+        let heads = &self.manifest.heads;
+        let output = |head: &str| outputs.get(Heads::output_name(head)).map(|(_, values)| values);
+        let findings = output("findings").map(|logits| probe::findings(heads, logits));
+        let attributes = probe::attributes(heads, output("sex"), output("age"), output("view"));
+        let warnings: Vec<_> = self.distance.iter().filter_map(|distance| unlike(distance, cls)).collect();
+        let interpreted = clock.elapsed();
+        let clock = Instant::now();
+        let report = (wish.report && warnings.is_empty())
+            .then(|| report::template(findings.as_deref().unwrap_or(&[]), &attributes));
+        let reported = clock.elapsed();
+        let norm = cls.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+        let timing_ms = Timing {
+            read: milliseconds(decoding),
+            preprocess: milliseconds(preprocessed),
+            encoder: milliseconds(encoded.saturating_sub(engine.heads_time())),
+            heads: milliseconds(interpreted + engine.heads_time()),
+            report: milliseconds(reported),
+            total: milliseconds(decoding + start.elapsed()),
+        };
+        let cls = cls.to_vec();
+        // before the masks' windows, which are passes of their own
+        let heatmap = wish.heatmap.as_ref().map(|of| self.heatmap(of, scan, &geometry, &outputs)).transpose()?;
+        let (masks, segmentation) = self.regions(scan, &geometry, &outputs, wish.masks)?;
+        let answer = Answer {
+            schema: INFER_SCHEMA,
+            input: Input::new(path, scan),
+            model: self.model(),
+            engine: EngineInfo::new(engine),
+            findings,
+            attributes,
+            segmentation,
+            report,
+            embedding: Embedding { dim: cls.len(), l2_norm: norm },
+            timing_ms,
+            warnings,
+        };
+        Ok(Reading { answer, cls, heatmap, masks })
+    }
+
+    fn heatmap(&self, of: &HeatmapOf, scan: &Scan, geometry: &Geometry, outputs: &Outputs) -> Result<RgbImage> {
+        let values = match of {
+            HeatmapOf::Attention => self.engine.cls_attention(),
+            HeatmapOf::Finding(label) => self
+                .finding(label)
+                .and_then(|output| self.engine.patch_evidence("findings", output, outputs.hidden()))
+                .ok_or_else(|| Error::new(ErrorKind::Usage, "the graph has no findings head"))?,
+        };
+        heatmap::draw(scan, geometry, &values, values.len().isqrt())
+    }
+}
+
+fn unlike(distance: &Distance, cls: &[f32]) -> Option<Warning> {
+    let d = distance.of(cls);
+    (d > distance.limit() || d.is_nan()).then(|| Warning {
+        kind: "out_of_distribution",
+        message: format!(
+            "this does not look like the chest films the model was trained on (distance {d:.1}, limit {:.1}); do not rely on the answer",
+            distance.limit()
+        ),
+    })
+}
