@@ -6,6 +6,8 @@ mod infer;
 mod info;
 mod model;
 mod options;
+#[cfg(feature = "service")]
+mod serve;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,9 @@ enum Command {
     Info(info::Info),
     /// How long the model takes on this machine.
     Bench(bench::Bench),
+    /// HTTP on this machine, and a page to look at films.
+    #[cfg(feature = "service")]
+    Serve(serve::Serve),
 }
 
 /// How a command over many inputs ended.
@@ -69,6 +74,8 @@ pub fn main() -> ExitCode {
         Command::Embed(embed) => embed.run(),
         Command::Info(info) => info.run(),
         Command::Bench(bench) => bench.run(),
+        #[cfg(feature = "service")]
+        Command::Serve(serve) => serve.run(),
     };
     match result {
         Ok(tally) => ExitCode::from(tally.code()),

@@ -1,5 +1,6 @@
 //! A loaded model that reads scans: what `infer`, `watch`, `listen` and `serve` share.
 
+mod maps;
 mod masks;
 
 use std::path::Path;
@@ -17,6 +18,8 @@ use crate::preprocess::{Geometry, preprocess};
 use crate::probe::{self, Distance};
 use crate::report;
 use crate::scan::{self, Limits, Scan};
+
+pub use maps::{Crop, Evidence, Maps};
 
 /// A model with labels, ready to read scans one after another.
 ///
@@ -131,6 +134,26 @@ impl Reader {
     /// # Errors
     /// Those of [`Reader::check`]; `Limits` for a scan that preprocessing refuses; `Internal`.
     pub fn read(&self, path: &str, scan: &Scan, decoding: Duration, wish: &Wish) -> Result<Reading> {
+        Ok(self.look(path, scan, decoding, wish, false)?.0)
+    }
+
+    /// As [`Reader::read`], with the values behind all heat maps: who draws them needs no second look.
+    ///
+    /// # Errors
+    /// Those of [`Reader::read`].
+    pub fn read_with_maps(&self, path: &str, scan: &Scan, decoding: Duration, wish: &Wish) -> Result<(Reading, Maps)> {
+        let (reading, maps) = self.look(path, scan, decoding, wish, true)?;
+        Ok((reading, maps.ok_or_else(|| Error::new(ErrorKind::Internal, "the maps were not made"))?))
+    }
+
+    fn look(
+        &self,
+        path: &str,
+        scan: &Scan,
+        decoding: Duration,
+        wish: &Wish,
+        maps: bool,
+    ) -> Result<(Reading, Option<Maps>)> {
         self.check(wish)?;
         let start = Instant::now();
         let engine = &self.engine;
@@ -166,6 +189,7 @@ impl Reader {
         let cls = cls.to_vec();
         // before the masks' windows, which are passes of their own
         let heatmap = wish.heatmap.as_ref().map(|of| self.heatmap(of, scan, &geometry, &outputs)).transpose()?;
+        let maps = maps.then(|| self.maps(&geometry, &outputs)).transpose()?;
         let (masks, segmentation) = self.regions(scan, &geometry, &outputs, wish.masks)?;
         let answer = Answer {
             schema: INFER_SCHEMA,
@@ -180,7 +204,7 @@ impl Reader {
             timing_ms,
             warnings,
         };
-        Ok(Reading { answer, cls, heatmap, masks })
+        Ok((Reading { answer, cls, heatmap, masks }, maps))
     }
 
     fn heatmap(&self, of: &HeatmapOf, scan: &Scan, geometry: &Geometry, outputs: &Outputs) -> Result<RgbImage> {

@@ -1,0 +1,3 @@
+//! What runs beside a scanner for months: HTTP with its page.
+
+pub mod http;
