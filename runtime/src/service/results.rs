@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::names::hex;
-use crate::output::json::Failure;
+use crate::output::json::{Failure, Warning};
 use crate::output::write::atomic;
 use crate::reader::{HeatmapOf, Reading, Wish};
 use crate::scan::Scan;
@@ -34,12 +34,21 @@ pub fn wish(scan: &Scan, segments: bool) -> Wish {
     Wish { heatmap: dicom.then_some(HeatmapOf::Attention), masks: dicom && segments, report: true }
 }
 
-/// Writes all results of the object `name`, `source` being its bytes.
+/// Writes all results of the object `name`, `source` being its bytes. A film that its tags give no place in a study is
+/// read all the same; a warning says why there are no DICOM objects.
 ///
 /// # Errors
-/// `Io`, and what the DICOM writer refuses.
-pub fn write(out: &Path, name: &str, source: &[u8], scan: &Scan, reading: &Reading) -> Result<Written> {
-    let objects = objects(source, scan, reading)?;
+/// `Io`, `Internal`.
+pub fn write(out: &Path, name: &str, source: &[u8], scan: &Scan, mut reading: Reading) -> Result<Written> {
+    let objects = match objects(source, scan, &reading) {
+        Ok(objects) => objects,
+        Err(error) if matches!(error.kind(), ErrorKind::Malformed | ErrorKind::UnsupportedFormat) => {
+            let message = format!("no DICOM objects were made: {error}");
+            reading.answer.warnings.push(Warning { kind: "no_dicom_objects", message });
+            vec![]
+        }
+        Err(error) => return Err(error),
+    };
     let suffixes: Vec<_> = objects.iter().map(|(kind, _)| format!("{kind}.dcm")).collect();
     clear(out, name, &suffixes)?;
     let mut dicom = Vec::new();
@@ -78,7 +87,16 @@ pub fn find(out: &Path, name: &str, input: &str, model: &str) -> Option<Written>
 }
 
 /// The DICOM objects that go with a DICOM scan.
-fn objects(_source: &[u8], _scan: &Scan, _reading: &Reading) -> Result<Vec<(&'static str, Vec<u8>)>> {
+#[cfg(feature = "dicom")]
+fn objects(source: &[u8], scan: &Scan, reading: &Reading) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    if scan.format == crate::scan::Format::Dicom {
+        return crate::output::dicom::objects(source, scan, reading);
+    }
+    Ok(vec![])
+}
+
+#[cfg(not(feature = "dicom"))]
+fn objects(_: &[u8], _: &Scan, _: &Reading) -> Result<Vec<(&'static str, Vec<u8>)>> {
     Ok(vec![])
 }
 

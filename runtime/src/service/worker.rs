@@ -32,6 +32,7 @@ fn one(service: &Service, job: &Job) {
     let clock = Instant::now();
     let read = catch_unwind(AssertUnwindSafe(|| read(service, job)));
     let read = read.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "reading the scan panicked")));
+    let read = read.map_err(nameless);
     let fields = [
         ("object", job.id.into()),
         ("sha256", job.sha256.get(..12).into()),
@@ -57,12 +58,25 @@ fn one(service: &Service, job: &Job) {
                 return;
             }
             // A full disk: the dead letter waits too.
-            Err(unwritten) => log::error("result", &unwritten, &fields),
+            Err(unwritten) => log::error("result", &nameless(unwritten), &fields),
         }
     }
     let pause = service.settings.retry.after(job.attempts);
     if settle(service, || service.queue.postpone(job, pause, &error.to_string())) {
         log::error("postponed", &error, &fields);
+    }
+}
+
+/// A watched file's name may be a patient's: it stays out of logs and of the database's errors.
+fn nameless(error: Error) -> Error {
+    if error.kind() != ErrorKind::Io {
+        return error;
+    }
+    let cause = error.message().rsplit(": ").next().unwrap_or_default().to_string();
+    let error_without = Error::new(ErrorKind::Io, format!("its file in the spool or its results: {cause}"));
+    match error.remedy() {
+        Some(remedy) => error_without.hint(remedy),
+        None => error_without,
     }
 }
 
@@ -100,7 +114,7 @@ fn read(service: &Service, job: &Job) -> Result<Written> {
         let segments = !reader.manifest().heads.segmentation.is_empty();
         reader.read(&job.shown, &scan, decoding, &results::wish(&scan, segments))?
     };
-    results::write(out, &job.name, &bytes, &scan, &reading)
+    results::write(out, &job.name, &bytes, &scan, reading)
 }
 
 fn ending(service: &Service, job: &Job, state: State, error: Option<String>, written: &Written) -> Ending {
