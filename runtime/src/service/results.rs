@@ -1,6 +1,7 @@
 //! What is left in the folder of results: `<name>.json` and, for DICOM input, the DICOM objects. The JSON comes last, so
 //! where it is, all of them are.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -25,7 +26,7 @@ pub struct Written {
     /// SHA-256 of the JSON.
     pub json: String,
     /// Suffix (`sr.dcm`) and SHA-256 of each DICOM object.
-    pub dicom: Vec<(String, String)>,
+    pub dicom: BTreeMap<String, String>,
 }
 
 /// What is asked of the model: the report always, pictures for the DICOM objects alone.
@@ -51,10 +52,10 @@ pub fn write(out: &Path, name: &str, source: &[u8], scan: &Scan, mut reading: Re
     };
     let suffixes: Vec<_> = objects.iter().map(|(kind, _)| format!("{kind}.dcm")).collect();
     clear(out, name, &suffixes)?;
-    let mut dicom = Vec::new();
+    let mut dicom = BTreeMap::new();
     for (suffix, (_, bytes)) in suffixes.into_iter().zip(&objects) {
         atomic(&out.join(format!("{name}.{suffix}")), |file| file.write_all(bytes))?;
-        dicom.push((suffix, hex(&Sha256::digest(bytes))));
+        dicom.insert(suffix, hex(&Sha256::digest(bytes)));
     }
     Ok(Written { json: json(out, name, &reading.answer)?, dicom })
 }
@@ -65,7 +66,7 @@ pub fn write(out: &Path, name: &str, source: &[u8], scan: &Scan, mut reading: Re
 /// `Io`.
 pub fn write_failure(out: &Path, name: &str, shown: &str, error: &Error) -> Result<Written> {
     clear(out, name, &[])?;
-    Ok(Written { json: json(out, name, &Failure::new(shown, error))?, dicom: vec![] })
+    Ok(Written { json: json(out, name, &Failure::new(shown, error))?, dicom: BTreeMap::new() })
 }
 
 /// The results of an object that are there already, whole: of the bytes with the hash `input`, by the model with the
@@ -77,10 +78,10 @@ pub fn find(out: &Path, name: &str, input: &str, model: &str) -> Option<Written>
     if !whole || answer["input"]["sha256"] != input || answer["model"]["sha256"] != model {
         return None;
     }
-    let mut dicom = Vec::new();
+    let mut dicom = BTreeMap::new();
     for suffix in SUFFIXES.iter().filter(|suffix| suffix.ends_with(".dcm")) {
         if let Ok(bytes) = fs::read(out.join(format!("{name}.{suffix}"))) {
-            dicom.push(((*suffix).to_string(), hex(&Sha256::digest(&bytes))));
+            dicom.insert((*suffix).to_string(), hex(&Sha256::digest(&bytes)));
         }
     }
     Some(Written { json: hex(&Sha256::digest(&json)), dicom })

@@ -124,7 +124,7 @@ fn ending(service: &Service, job: &Job, state: State, error: Option<String>, wri
         result_sha256: written.json.clone(),
         dicom_sha256: written.dicom.clone(),
     };
-    let forward = written.dicom.iter().map(|(suffix, _)| format!("{}.{suffix}", job.name));
+    let forward = written.dicom.keys().map(|suffix| format!("{}.{suffix}", job.name));
     Ending { state, error, record, forward: if service.forwards() { forward.collect() } else { vec![] } }
 }
 

@@ -3,6 +3,7 @@
 //! A line is first a row, written in the transaction that ends the object; then it is appended and fsynced; the row goes
 //! with the next transaction. Lines are numbered, so at the start it is known which rows are in the file already.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -28,9 +29,9 @@ pub struct Record {
     pub model_sha256: String,
     /// Of the JSON result.
     pub result_sha256: String,
-    /// Of the DICOM results, in the order of their suffixes; empty when there are none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub dicom_sha256: Vec<(String, String)>,
+    /// Of the DICOM results by their suffixes; left out when there are none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub dicom_sha256: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
