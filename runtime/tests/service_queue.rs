@@ -26,8 +26,12 @@ fn hand_in_file(queue: &Queue, path: &str, bytes: &[u8]) -> Accepted {
 }
 
 fn ending(state: State, forward: &[&str]) -> Ending {
-    let record =
-        Record { input_sha256: "i".into(), model_sha256: "m".into(), result_sha256: "r".into(), dicom_sha256: vec![] };
+    let record = Record {
+        input_sha256: "i".into(),
+        model_sha256: "m".into(),
+        result_sha256: "r".into(),
+        dicom_sha256: Default::default(),
+    };
     let error = (state == State::Dead).then(|| "broken".to_string());
     Ending { state, error, record, forward: forward.iter().map(ToString::to_string).collect() }
 }

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::queue::{Ending, Job, Record, State};
 use super::results::{self, Written};
-use super::{Service, log};
+use super::{Service, disk, log};
 use crate::scan;
 use crate::{Error, ErrorKind, Result};
 
 /// An object at which the process ended this often is given up: it may be what ends it.
 const CRASHES: u32 = 10;
+/// Results of one object need less.
+const ROOM: u64 = 100_000_000;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Works until told to stop.
@@ -48,7 +50,8 @@ fn one(service: &Service, job: &Job) {
         }
         Err(error) => error,
     };
-    if for_good(&error) || job.attempts >= service.settings.retry.attempts || job.crashes >= CRASHES {
+    let given_up = job.attempts >= service.settings.retry.attempts && !starved(service, &error);
+    if for_good(&error) || given_up || job.crashes >= CRASHES {
         match results::write_failure(service.queue.out(), &job.name, &job.shown, &error) {
             Ok(written) => {
                 let ending = ending(service, job, State::Dead, Some(error.to_string()), &written);
@@ -78,6 +81,12 @@ fn nameless(error: Error) -> Error {
         Some(remedy) => error_without.hint(remedy),
         None => error_without,
     }
+}
+
+/// Whether the disk is what is in the way: no number of tries makes that the scan's fault.
+fn starved(service: &Service, error: &Error) -> bool {
+    error.kind() == ErrorKind::Io
+        && disk::free(service.queue.out()).is_ok_and(|free| free < service.settings.min_free.max(ROOM))
 }
 
 /// Whether another try would end the same way.

@@ -22,7 +22,8 @@ pub const PATIENT: &str = "DOE^PAULA";
 
 /// A small picture, different for each seed.
 pub fn png(seed: u32) -> Vec<u8> {
-    let picture = GrayImage::from_fn(96, 120, |x, y| Luma([(x * 2 + y) as u8 ^ (seed.wrapping_mul(x + 7 * y) >> 9) as u8]));
+    let picture =
+        GrayImage::from_fn(96, 120, |x, y| Luma([(x * 2 + y) as u8 ^ (seed.wrapping_mul(x + 7 * y) >> 9) as u8]));
     let mut bytes = Cursor::new(vec![]);
     picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
     bytes.into_inner()
@@ -243,7 +244,10 @@ pub fn nothing_lost_or_doubled(out: &Path, expected: &[String]) {
     for name in &expected {
         let answer = fs::read(out.join(format!("{name}.json"))).unwrap();
         let hash = hex(&answer);
-        assert!(audit.iter().any(|line| line["result_sha256"] == hash.as_str()), "{name}: its result is not the audit's");
+        assert!(
+            audit.iter().any(|line| line["result_sha256"] == hash.as_str()),
+            "{name}: its result is not the audit's"
+        );
         let answer: Value = serde_json::from_slice(&answer).unwrap();
         assert!(audit.iter().any(|line| line["input_sha256"] == answer["input"]["sha256"]), "{name}");
     }

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dicom_ul::association::{ServerAssociationOptions, SyncAssociation};
+use dicom_ul::association::ServerAssociationOptions;
 use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu};
 use rad_dino_edge::service::dimse::{Command, SOP_CLASSES, Scu};
 
@@ -34,7 +34,8 @@ pub fn archive(refusals: usize) -> (u16, Taken) {
     std::thread::spawn(move || {
         let mut refusals = refusals;
         for stream in listener.incoming() {
-            let options = ServerAssociationOptions::new().promiscuous(true).accept_called_ae_title().ae_title("ARCHIVE");
+            let options =
+                ServerAssociationOptions::new().promiscuous(true).accept_called_ae_title().ae_title("ARCHIVE");
             let Ok(mut association) = options.establish(stream.unwrap()) else { continue };
             while let Ok(Pdu::PData { data }) = association.receive() {
                 let context = data[0].presentation_context_id;
