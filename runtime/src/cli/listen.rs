@@ -1,6 +1,8 @@
 //! `listen`: reads what a scanner sends.
 
 use std::net::{IpAddr, Ipv4Addr};
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -53,6 +55,18 @@ struct Own {
     /// Longest time that one object may take to arrive. [default: 300]
     #[arg(long, value_name = "SECONDS", env = "RDE_OBJECT_SECONDS")]
     object_seconds: Option<u32>,
+    /// Speak TLS alone, with this certificate and what vouches for it (PEM).
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "PEM", env = "RDE_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "PEM", env = "RDE_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Callers must show a certificate that one of these vouches for (PEM).
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "PEM", env = "RDE_TLS_CALLERS", requires = "tls_cert")]
+    tls_callers: Option<PathBuf>,
 }
 
 impl Own {
@@ -66,6 +80,12 @@ impl Own {
             associations: self.associations.or(file.associations),
             idle_seconds: self.idle_seconds.or(file.idle_seconds),
             object_seconds: self.object_seconds.or(file.object_seconds),
+            #[cfg(feature = "tls")]
+            tls_cert: self.tls_cert.or(file.tls_cert),
+            #[cfg(feature = "tls")]
+            tls_key: self.tls_key.or(file.tls_key),
+            #[cfg(feature = "tls")]
+            tls_callers: self.tls_callers.or(file.tls_callers),
         }
     }
 
@@ -85,7 +105,18 @@ impl Own {
             associations: self.associations.unwrap_or(16).max(1),
             idle: seconds(self.idle_seconds, 60),
             patience: seconds(self.object_seconds, 300),
+            #[cfg(feature = "tls")]
+            tls: self.tls()?,
         })
+    }
+
+    #[cfg(feature = "tls")]
+    fn tls(&self) -> Result<Option<std::sync::Arc<rustls::ServerConfig>>> {
+        match (&self.tls_cert, &self.tls_key, &self.tls_callers) {
+            (Some(cert), Some(key), callers) => listen::tls::config(cert, key, callers.as_deref()).map(Some),
+            (None, None, None) => Ok(None),
+            _ => Err(Error::new(ErrorKind::Usage, "tls_cert and tls_key belong together, tls_callers to both")),
+        }
     }
 }
 

@@ -58,12 +58,12 @@ impl Watch {
         };
         let service = options.service(options.settings()?)?;
         let before = service.queue.counts()?;
-        service::run(&service, |service| watch::watch(service, &dir, &watching))?;
+        let refused = service::run(&service, |service| watch::watch(service, &dir, &watching))?;
         if !self.once {
             return Ok(Tally::default());
         }
         let after = service.queue.counts()?;
         let since = |after: u64, before: u64| usize::try_from(after.saturating_sub(before)).unwrap_or(usize::MAX);
-        Ok(Tally { done: since(after.done, before.done), failed: since(after.dead, before.dead) })
+        Ok(Tally { done: since(after.done, before.done), failed: refused + since(after.dead, before.dead) })
     }
 }

@@ -70,7 +70,7 @@ impl Drop for Ending<'_> {
 ///
 /// # Errors
 /// Those of `front`.
-pub fn run(service: &Service, front: impl FnOnce(&Service) -> Result<()>) -> Result<()> {
+pub fn run<T>(service: &Service, front: impl FnOnce(&Service) -> Result<T>) -> Result<T> {
     thread::scope(|scope| {
         for _ in 0..service.settings.workers.max(1) {
             scope.spawn(|| worker::run(service));

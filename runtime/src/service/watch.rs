@@ -52,18 +52,27 @@ struct Watch<'a> {
     /// Stamps of what is dealt with, to spare the database.
     seen: HashMap<PathBuf, String>,
     full: bool,
+    /// Files that were too large to be taken in.
+    refused: usize,
 }
 
-/// Watches `dir` and the folders in it until told to stop.
+/// Watches `dir` and the folders in it until told to stop; how many files were refused without being taken in.
 ///
 /// # Errors
 /// `Usage` when `dir` is no folder or is the folder of results, `Io` when it cannot be watched.
-pub fn watch(service: &Service, dir: &Path, options: &Options) -> Result<()> {
+pub fn watch(service: &Service, dir: &Path, options: &Options) -> Result<usize> {
     let folders = Folders::open(dir, service.queue.out())?;
     let root = folders.root().to_path_buf();
     service.queue.forget(|source| !root.join(source).exists())?;
-    let mut watch =
-        Watch { service, folders, options: *options, pending: HashMap::new(), seen: HashMap::new(), full: false };
+    let mut watch = Watch {
+        service,
+        folders,
+        options: *options,
+        pending: HashMap::new(),
+        seen: HashMap::new(),
+        full: false,
+        refused: 0,
+    };
     watch.look_through();
     log::info("watching", &[("folders", watch.folders.len().into()), ("found", watch.pending.len().into())]);
     let mut looked = Instant::now();
@@ -87,11 +96,11 @@ pub fn watch(service: &Service, dir: &Path, options: &Options) -> Result<()> {
         if options.once && watch.pending.is_empty() {
             let counts = service.queue.counts()?;
             if counts.queued + counts.running + counts.failed == 0 {
-                return Ok(());
+                break;
             }
         }
     }
-    Ok(())
+    Ok(watch.refused)
 }
 
 impl Watch<'_> {
@@ -215,7 +224,7 @@ impl Watch<'_> {
     }
 
     /// Copies it into the queue; its stamp, or None when it changed meanwhile.
-    fn spool(&self, relative: &Path) -> Result<Option<String>> {
+    fn spool(&mut self, relative: &Path) -> Result<Option<String>> {
         let path = self.folders.root().join(relative);
         let io = |e| Error::io(&path, e);
         let before = fs::metadata(&path).map_err(io)?;
@@ -259,12 +268,13 @@ impl Watch<'_> {
     }
 
     /// Refused without a copy.
-    fn too_large(&self, relative: &Path, limit: u64) -> Result<()> {
+    fn too_large(&mut self, relative: &Path, limit: u64) -> Result<()> {
         let message = format!("the file is larger than the limit of {limit} bytes");
         let error = Error::new(ErrorKind::Limits, message).hint("raise --max-file-mb if the file is to be trusted");
         let origin = Origin::file(relative, "");
         results::write_failure(self.service.queue.out(), &origin.name, &origin.shown, &error)?;
         log::error("refused", &error, &[]);
+        self.refused += 1;
         Ok(())
     }
 }

@@ -127,7 +127,7 @@ impl Edge {
         self.until(event, |edge| {
             let log = edge.log();
             let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            found = lines.filter(|line| line["event"] == event).last();
+            found = lines.filter(|line| line["event"] == event).next_back();
             found.is_some()
         });
         found.unwrap()

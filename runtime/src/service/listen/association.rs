@@ -1,10 +1,13 @@
 //! One association from its request to its release.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use dicom_ul::association::server::AccessControl;
-use dicom_ul::association::{Association, Error as UpperLayer, ServerAssociation, ServerAssociationOptions};
+use dicom_ul::association::{
+    Association, CloseSocket, Error as UpperLayer, ServerAssociation, ServerAssociationOptions,
+};
 use dicom_ul::pdu::{
     AssociationRJServiceUserReason, PDataValue, PDataValueType, Pdu, PresentationContextResultReason, UserIdentity,
 };
@@ -19,7 +22,12 @@ use crate::service::{Service, log};
 const MAX_PDU: u32 = 131_072;
 /// Longest command; real ones have some 150 bytes.
 const MAX_COMMAND: usize = 16_384;
-const WRITE: Duration = Duration::from_secs(30);
+const WRITE_TIME: Duration = Duration::from_secs(30);
+
+/// A connection, plain or TLS.
+trait Stream: Read + Write + CloseSocket {}
+
+impl<S: Read + Write + CloseSocket> Stream for S {}
 
 /// Who may call.
 struct Door<'a>(&'a Options);
@@ -65,7 +73,7 @@ pub(super) fn serve(service: &Service, options: &Options, stream: TcpStream, lin
         .ae_access_control(Door(options))
         .ae_title(options.ae_title.as_str())
         .max_pdu_length(MAX_PDU)
-        .write_timeout(WRITE)
+        .write_timeout(WRITE_TIME)
         .with_abstract_syntax(VERIFICATION);
     for class in SOP_CLASSES {
         offer = offer.with_abstract_syntax(class);
@@ -73,10 +81,20 @@ pub(super) fn serve(service: &Service, options: &Options, stream: TcpStream, lin
     for syntax in TRANSFER_SYNTAXES {
         offer = offer.with_transfer_syntax(syntax);
     }
-    let mut association = match offer.establish(stream) {
-        Ok(association) => association,
-        Err(error) => return log::warn("rejected", &[("why", why(&error).into())]),
-    };
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &options.tls {
+        return match offer.tls_config(tls.clone()).establish_tls(stream) {
+            Ok(association) => converse(service, options, association, line),
+            Err(error) => log::warn("rejected", &[("why", why(&error).into())]),
+        };
+    }
+    match offer.establish(stream) {
+        Ok(association) => converse(service, options, association, line),
+        Err(error) => log::warn("rejected", &[("why", why(&error).into())]),
+    }
+}
+
+fn converse<S: Stream>(service: &Service, options: &Options, mut association: ServerAssociation<S>, line: &Line) {
     let peer = association.peer_ae_title().to_string();
     log::info("associated", &[("peer", peer.as_str().into())]);
     let mut talk = Talk { service, options, line, peer: &peer, command: vec![], storing: None };
@@ -96,7 +114,7 @@ pub(super) fn serve(service: &Service, options: &Options, stream: TcpStream, lin
             let _ = association.abort();
             "the service stops".into()
         }
-        End::Broken(_) if line.is_cut() => "the peer was too slow".into(),
+        End::Broken(_) if line.is_cut() => "the peer was silent or too slow".into(),
         End::Broken(error) => why(&error),
     };
     log::info("ended", &[("peer", peer.as_str().into()), ("how", how.into())]);
@@ -114,7 +132,7 @@ struct Talk<'a> {
 
 impl Talk<'_> {
     /// One PDU.
-    fn turn(&mut self, association: &mut ServerAssociation<TcpStream>) -> Result<(), End> {
+    fn turn<S: Stream>(&mut self, association: &mut ServerAssociation<S>) -> Result<(), End> {
         if self.storing.is_none() && self.command.is_empty() {
             self.line.expect(false, self.options.idle);
             if self.service.stop.is_set() {
@@ -140,7 +158,7 @@ impl Talk<'_> {
         }
     }
 
-    fn value(&mut self, association: &mut ServerAssociation<TcpStream>, value: PDataValue) -> Result<(), End> {
+    fn value<S: Stream>(&mut self, association: &mut ServerAssociation<S>, value: PDataValue) -> Result<(), End> {
         match (value.value_type, &mut self.storing) {
             (PDataValueType::Command, None) => {
                 self.command.extend(&value.data);
@@ -166,7 +184,7 @@ impl Talk<'_> {
         }
     }
 
-    fn commanded(&mut self, association: &mut ServerAssociation<TcpStream>, context: u8) -> Result<(), End> {
+    fn commanded<S: Stream>(&mut self, association: &mut ServerAssociation<S>, context: u8) -> Result<(), End> {
         let command = std::mem::take(&mut self.command);
         let Ok(command) = Command::decode(&command) else { return Err(End::Abort("a broken command")) };
         let contexts = Association::presentation_contexts(association);
@@ -193,7 +211,7 @@ impl Talk<'_> {
     }
 }
 
-fn respond(association: &mut ServerAssociation<TcpStream>, context: u8, response: &Command) -> Result<(), End> {
+fn respond<S: Stream>(association: &mut ServerAssociation<S>, context: u8, response: &Command) -> Result<(), End> {
     let value = PDataValue {
         presentation_context_id: context,
         value_type: PDataValueType::Command,

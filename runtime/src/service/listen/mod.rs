@@ -7,6 +7,8 @@
 mod association;
 mod line;
 mod store;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 use std::io::{ErrorKind as IoKind, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
@@ -18,7 +20,7 @@ use crate::{Error, ErrorKind, Result};
 use line::{Line, Lines};
 
 /// How to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Ours: who calls another one is rejected.
     pub ae_title: String,
@@ -34,6 +36,9 @@ pub struct Options {
     pub idle: Duration,
     /// Longest time that one object may take to arrive.
     pub patience: Duration,
+    /// Speak TLS alone.
+    #[cfg(feature = "tls")]
+    pub tls: Option<std::sync::Arc<rustls::ServerConfig>>,
 }
 
 /// An A-ASSOCIATE-RJ: transient, by the provider, local limit exceeded (PS3.8, 9.3.4).

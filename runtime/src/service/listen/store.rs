@@ -18,7 +18,7 @@ pub(super) struct Storing {
 }
 
 enum Sink {
-    Keep(Incoming, Origin),
+    Keep(Box<Incoming>, Origin),
     /// Read on to its end, then refused.
     Drop(u16, String),
 }
@@ -58,7 +58,7 @@ impl Storing {
         let Storing { command, sink, bytes, .. } = self;
         let (status, comment) = match sink {
             Sink::Drop(status, comment) => (status, comment),
-            Sink::Keep(incoming, origin) => match keep(service, incoming, &origin, peer) {
+            Sink::Keep(incoming, origin) => match keep(service, *incoming, &origin, peer) {
                 Ok(()) => return command.response(status::SUCCESS, ""),
                 Err(error) => no_room(&error),
             },
@@ -94,7 +94,7 @@ fn sink(service: &Service, command: &Command, class: &str, transfer_syntax: Stri
         Ok(Ok(incoming))
     };
     match begun() {
-        Ok(Ok(incoming)) => Sink::Keep(incoming, origin),
+        Ok(Ok(incoming)) => Sink::Keep(Box::new(incoming), origin),
         Ok(Err(why)) => Sink::Drop(status::OUT_OF_RESOURCES, why.into()),
         Err(error) => {
             let (status, comment) = no_room(&error);
