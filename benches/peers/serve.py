@@ -19,7 +19,7 @@ def start(edge):
     command = [edge, "serve", "--listen", "127.0.0.1:0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
-        found = re.match(r"listening on http://127\.0\.0\.1:(\d+)/", line)
+        found = re.search(r'"event":"listening".*"http://127\.0\.0\.1:(\d+)/"', line)
         if found:
             threading.Thread(target=process.stderr.read, daemon=True).start()
             return process, int(found[1])

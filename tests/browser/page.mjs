@@ -2,8 +2,8 @@
 //   node tests/browser/page.mjs [--edge target/debug/rad-dino-edge] [--pictures DIR] [--runs N]
 // Skipped with a reason when there is no Chromium (CHROMIUM names one).
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -28,7 +28,7 @@ async function serve(...more) {
   const child = spawn(options.edge, ["serve", "--listen", "127.0.0.1:0", ...more], { stdio: ["ignore", "ignore", "pipe"] });
   children.push(child);
   for await (const line of createInterface({ input: child.stderr })) {
-    const [, url] = line.match(/^listening on (\S+)/) ?? [];
+    const [, url] = line.match(/"event":"listening".*"url":"([^"]+)"/) ?? [];
     if (url) {
       child.stderr.resume();
       return url;
@@ -196,6 +196,27 @@ test("a token is asked for once", async (page) => {
   await page.press("Enter");
   await page.until(answered);
   page.complaints = page.complaints.filter((text) => !/401/.test(text));
+});
+
+test("the work list of the queue is shown", async (page) => {
+  const [films, out] = [join(folder, "films"), join(folder, "out")];
+  mkdirSync(films);
+  copyFileSync(demo, join(films, "first.png"));
+  writeFileSync(join(films, "second.png"), "no film");
+  spawnSync(options.edge, ["watch", films, "--out", out, "--once", "--settle-seconds", "0", "--quiet"]);
+  await page.go(await serve("--queue", out));
+  await page.until("!document.getElementById('views').hidden");
+  await page.press("w");
+  await page.until("document.querySelectorAll('#worklist tr').length === 2");
+  const rows = await page.run("[...document.querySelectorAll('#worklist tr')].map(row => row.innerText)");
+  assert.ok(rows.some((row) => /done/.test(row) && /first/.test(row)) && rows.some((row) => /dead/.test(row) && /second/.test(row)), rows);
+  await picture(page, "worklist");
+  await page.size(360, 760, 2, true);
+  assert.equal(await page.run("document.scrollingElement.scrollWidth"), 360);
+  await picture(page, "phone-worklist");
+  await page.size(1440, 900);
+  await page.press("w");
+  await page.until("!document.getElementById('films-view').hidden");
 });
 
 test("the first result comes soon after the drop", async (page, url) => {

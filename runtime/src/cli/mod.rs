@@ -4,10 +4,16 @@ mod bench;
 mod embed;
 mod infer;
 mod info;
+#[cfg(all(feature = "service", feature = "dicom"))]
+mod listen;
 mod model;
 mod options;
 #[cfg(feature = "service")]
 mod serve;
+#[cfg(feature = "service")]
+mod service;
+#[cfg(feature = "service")]
+mod watch;
 
 use std::process::ExitCode;
 
@@ -35,7 +41,13 @@ enum Command {
     Bench(bench::Bench),
     /// HTTP on this machine, and a page to look at films.
     #[cfg(feature = "service")]
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
+    /// Reads what appears in a folder.
+    #[cfg(feature = "service")]
+    Watch(Box<watch::Watch>),
+    /// Reads what a scanner sends by DICOM.
+    #[cfg(all(feature = "service", feature = "dicom"))]
+    Listen(Box<listen::Listen>),
 }
 
 /// How a command over many inputs ended.
@@ -76,6 +88,9 @@ pub fn main() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         #[cfg(feature = "service")]
         Command::Serve(serve) => serve.run(),
+        Command::Watch(watch) => watch.run(),
+        #[cfg(all(feature = "service", feature = "dicom"))]
+        Command::Listen(listen) => listen.run(),
     };
     match result {
         Ok(tally) => ExitCode::from(tally.code()),

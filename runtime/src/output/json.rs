@@ -62,6 +62,9 @@ pub struct Input {
 pub struct Model {
     /// From the manifest; the file's stem for a file without one.
     pub name: String,
+    /// From the manifest; absent for a file without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Of the model file.
     pub sha256: String,
     /// fp32, fp16, int8; absent when unknown.
@@ -82,6 +85,7 @@ impl Model {
         let shape = engine.shape();
         Model {
             name: manifest.map_or(name, |m| &m.name).to_string(),
+            version: manifest.map(|m| m.version.clone()),
             sha256: engine.sha256().to_string(),
             precision: manifest.map(|m: &Manifest| m.precision.as_str()),
             image_size: shape.image_size,

@@ -62,6 +62,8 @@ pub struct Reading {
     pub cls: Vec<f32>,
     /// When wished for; the long side at most 1024.
     pub heatmap: Option<RgbImage>,
+    /// What the heat map shows.
+    pub heatmap_of: Option<HeatmapOf>,
     /// When wished for, one a label, 0 and 255, of the scan's own size.
     pub masks: Vec<(String, GrayImage)>,
 }
@@ -204,7 +206,8 @@ impl Reader {
             timing_ms,
             warnings,
         };
-        Ok((Reading { answer, cls, heatmap, masks }, maps))
+        let heatmap_of = wish.heatmap.clone();
+        Ok((Reading { answer, cls, heatmap, heatmap_of, masks }, maps))
     }
 
     fn heatmap(&self, of: &HeatmapOf, scan: &Scan, geometry: &Geometry, outputs: &Outputs) -> Result<RgbImage> {

@@ -7,7 +7,7 @@
 mod collect;
 mod depth;
 #[cfg(feature = "dicom")]
-mod dicom;
+pub(crate) mod dicom;
 mod jpeg;
 mod limits;
 mod pixels;
@@ -20,7 +20,9 @@ mod tests;
 pub use collect::collect;
 pub use limits::Limits;
 pub use pixels::Pixels;
-pub use read::{decode, read};
+#[cfg(all(feature = "dicom", feature = "engine"))]
+pub(crate) use read::sha256;
+pub use read::{bytes, decode, read};
 
 /// A decoded picture.
 #[derive(Clone, Debug, PartialEq, Eq)]

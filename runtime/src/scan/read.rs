@@ -18,7 +18,7 @@ use crate::{Error, ErrorKind, Result};
 /// `Io` when it cannot be read or is no regular file, `Limits` when it is too large, and those of [`decode`];
 /// the message starts with the path.
 pub fn read(path: &Path, limits: &Limits) -> Result<Scan> {
-    let bytes = read_bytes(path, limits)?;
+    let bytes = bytes(path, limits)?;
     decode(&bytes, limits).map_err(|e| e.at(path.display()))
 }
 
@@ -39,7 +39,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Scan> {
     }));
     let decoded = decoded.unwrap_or_else(|_| Err(malformed(format, "the decoder gave up")))?;
     let Decoded { width, height, pixels } = decoded;
-    Ok(Scan { width, height, pixels, format, sha256: hex(&Sha256::digest(bytes)) })
+    Ok(Scan { width, height, pixels, format, sha256: sha256(bytes) })
 }
 
 pub(super) struct Decoded {
@@ -59,7 +59,11 @@ pub(super) fn truncated(format: Format) -> Error {
     malformed(format, "it is truncated")
 }
 
-fn read_bytes(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+/// The bytes of a scan's file, which must be a regular one within the limit.
+///
+/// # Errors
+/// `Io` or `Limits`, naming the path.
+pub fn bytes(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let failed = |e| Error::io(path, e);
     // Asked by name first, because opening a pipe waits for its writer.
     check_regular(path, &fs::metadata(path).map_err(failed)?, limits)?;
@@ -82,6 +86,11 @@ fn check_regular(path: &Path, meta: &fs::Metadata, limits: &Limits) -> Result<()
             .hint("name a file with a picture"));
     }
     limits.check_file(meta.len()).map_err(|e| e.at(path.display()))
+}
+
+/// SHA-256 in lower-case hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -21,7 +21,9 @@ pub fn demo() -> Vec<u8> {
 
 pub fn edge() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rad-dino-edge"));
-    command.env_remove("RDE_TOKEN");
+    for name in ["RDE_TOKEN", "RDE_TOKEN_FILE", "RDE_CONFIG", "RDE_MODEL"] {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -46,7 +48,9 @@ impl Program {
         let mut said = vec![];
         let address = lines.find_map(|line| {
             said.push(line.clone());
-            Some(line.strip_prefix("listening on http://")?.strip_suffix('/')?.parse::<SocketAddr>().unwrap())
+            let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+            let url = line["url"].as_str().filter(|_| line["event"] == "listening")?;
+            Some(url.strip_prefix("http://")?.strip_suffix('/')?.parse::<SocketAddr>().unwrap())
         });
         let mut address = address.unwrap_or_else(|| panic!("it does not listen: {said:?}"));
         if address.ip().is_unspecified() {

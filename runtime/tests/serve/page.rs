@@ -15,6 +15,8 @@ fn the_page_is_whole() {
     assert!(html.matches("<script").count() == html.matches("<script type=\"module\" src=\"/").count());
     let linked: Vec<_> = html.split('"').filter(|word| word.starts_with('/') && !word.contains('>')).collect();
     assert!(linked.contains(&"/page.js") && linked.contains(&"/style.css"));
+    let imports = get(address, "/page.js").text().matches(" from \"./").count();
+    assert_eq!(imports, html.matches("modulepreload").count());
     for path in linked {
         let asset = get(address, path);
         assert_eq!(asset.status, 200, "{path}");

@@ -5,8 +5,8 @@ use std::io::Write;
 use rad_dino_edge::service::http::Entry;
 use rad_dino_edge::{Error, ErrorKind};
 
-use crate::house::{Program, demo, ordinary, within};
-use crate::http::{connect, get, head, post, reply};
+use crate::house::{Program, demo, edge, ordinary, within};
+use crate::http::{connect, get, head, post, reply, request};
 
 #[test]
 fn health_and_metrics_tell_what_happened() {
@@ -95,11 +95,46 @@ fn the_signal_to_stop_lets_a_film_finish() {
 fn the_log_has_one_line_a_request_and_no_names() {
     let mut service = Program::start(&[]);
     post(service.address, "/v1/infer?heatmap_for=JANE", &demo());
-    get(service.address, "/films/DOE-JANE.png");
+    request(service.address, "JANE", "/films/DOE-JANE.png", &[], &[]);
     service.terminate();
     service.child.wait().unwrap();
     let log: Vec<_> = service.log.iter().collect();
     assert_eq!(log.len(), 2, "{log:?}");
-    assert!(log[0].contains(" POST /v1/infer 400 ") && log[1].contains(" GET other 404 "), "{log:?}");
+    let said = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["level"], &line["event"]), (&"info".into(), &"request".into()));
+        (line["method"].clone(), line["path"].clone(), line["status"].clone())
+    };
+    assert_eq!(said(&log[0]), ("POST".into(), "/v1/infer".into(), 400.into()));
+    assert_eq!(said(&log[1]), ("other".into(), "other".into(), 404.into()));
     assert!(!log.concat().contains("JANE"));
+}
+
+#[test]
+fn the_queue_of_watch_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let (films, out) = (folder.path().join("films"), folder.path().join("out"));
+    std::fs::create_dir(&films).unwrap();
+    std::fs::write(films.join("first.png"), demo()).unwrap();
+    std::fs::write(films.join("second.png"), b"no film").unwrap();
+    let mut watch = edge();
+    watch.arg("watch").arg(&films).arg("--out").arg(&out).args(["--once", "--settle-seconds", "0", "--quiet"]);
+    assert_eq!(watch.status().unwrap().code(), Some(1));
+
+    let config = folder.path().join("edge.toml");
+    std::fs::write(&config, format!("threads = 1\n[serve]\nqueue = {:?}\n", out.to_str().unwrap())).unwrap();
+    let service = Program::start(&["--config", config.to_str().unwrap()]);
+    let list = get(service.address, "/v1/worklist").json();
+    let mut states: Vec<_> =
+        list["entries"].as_array().unwrap().iter().map(|e| (e["name"].clone(), e["state"].clone())).collect();
+    states.sort_by_key(|(name, _)| name.to_string());
+    assert_eq!(states, [("first".into(), "done".into()), ("second".into(), "dead".into())]);
+    assert!(
+        list["entries"].as_array().unwrap().iter().all(|e| e["received"].as_str().is_some_and(|t| t.ends_with('Z')))
+    );
+    let metrics = get(service.address, "/metrics");
+    assert!(metrics.text().contains("rad_dino_worklist_objects{state=\"dead\"} 1\n"), "{}", metrics.text());
+    assert_eq!(get(service.address, "/healthz").json()["engine"]["threads"], 1);
+    let missing = edge().args(["serve", "--listen", "127.0.0.1:0", "--queue"]).arg(folder.path()).output().unwrap();
+    assert_eq!(missing.status.code(), Some(2));
 }

@@ -15,6 +15,7 @@ mod jpegls;
 mod lossless;
 mod lut;
 mod rle;
+pub(crate) mod source;
 mod stretch;
 mod syntax;
 #[cfg(test)]

@@ -18,22 +18,16 @@ pub(super) fn json(status: StatusCode, text: Vec<u8>) -> Response {
     typed(status, "application/json", text)
 }
 
-pub(super) async fn index() -> Response {
-    typed(StatusCode::OK, "text/html; charset=utf-8", include_str!("page/index.html"))
-}
+/// Path, type and content of each file.
+pub(super) const FILES: [(&str, &str, &str); 8] = [
+    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
+    ("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
+    ("/page.js", SCRIPT, include_str!("page/page.js")),
+    ("/answer.js", SCRIPT, include_str!("page/answer.js")),
+    ("/dom.js", SCRIPT, include_str!("page/dom.js")),
+    ("/draw.js", SCRIPT, include_str!("page/draw.js")),
+    ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+    ("/openapi.json", "application/json", include_str!("openapi.json")),
+];
 
-pub(super) async fn style() -> Response {
-    typed(StatusCode::OK, "text/css; charset=utf-8", include_str!("page/style.css"))
-}
-
-pub(super) async fn script() -> Response {
-    typed(StatusCode::OK, "text/javascript; charset=utf-8", include_str!("page/page.js"))
-}
-
-pub(super) async fn icon() -> Response {
-    typed(StatusCode::OK, "image/svg+xml", include_str!("page/icon.svg"))
-}
-
-pub(super) async fn openapi() -> Response {
-    typed(StatusCode::OK, "application/json", include_str!("openapi.json"))
-}
+const SCRIPT: &str = "text/javascript; charset=utf-8";

@@ -1,7 +1,7 @@
 //! What every request passes: names, origin, token; and what every response carries.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, ORIGIN, REFERRER_POLICY};
@@ -10,10 +10,10 @@ use axum::http::{StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::clock::rfc3339;
 use super::problem::Problem;
 use super::state::House;
-use super::{Settings, body};
+use super::{Settings, assets, body};
+use crate::service::log;
 
 /// Own scripts, styles and connections; pictures from memory, too.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
@@ -30,12 +30,13 @@ const HEADERS: [(HeaderName, &str); 7] = [
 ];
 
 /// Paths as metrics and logs name them.
-const PATHS: [&str; 9] =
-    ["/", "/style.css", "/page.js", "/icon.svg", "/openapi.json", "/healthz", "/metrics", "/v1/infer", "/v1/worklist"];
+const PATHS: [&str; 4] = ["/healthz", "/metrics", "/v1/infer", "/v1/worklist"];
+
+const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "OPTIONS"];
 
 pub(super) async fn guard(State(house): State<Arc<House>>, request: Request, next: Next) -> Response {
     let start = Instant::now();
-    let (method, path) = (request.method().clone(), known(request.uri().path()));
+    let (method, path) = (known(&METHODS, request.method().as_str()), named(request.uri().path()));
     let refused = check(&house.settings, request.uri(), request.headers());
     let mut response = match refused {
         Ok(()) => next.run(request).await,
@@ -51,14 +52,20 @@ pub(super) async fn guard(State(house): State<Arc<House>>, request: Request, nex
     let time = start.elapsed();
     house.metrics.request(path, response.status(), time);
     if house.settings.log {
-        let (now, status) = (rfc3339(SystemTime::now()), response.status().as_u16());
-        eprintln!("{now} {method} {path} {status} {:.1} ms", time.as_secs_f64() * 1e3);
+        let (status, ms) = (response.status().as_u16(), (time.as_secs_f64() * 1e4).round() / 10.0);
+        let fields = [("method", method.into()), ("path", path.into()), ("status", status.into()), ("ms", ms.into())];
+        log::info("request", &fields);
     }
     response
 }
 
-fn known(path: &str) -> &'static str {
-    PATHS.into_iter().find(|known| *known == path).unwrap_or("other")
+fn named(path: &str) -> &'static str {
+    assets::FILES.iter().map(|file| file.0).find(|known| *known == path).unwrap_or_else(|| known(&PATHS, path))
+}
+
+/// What a client makes up is not repeated.
+fn known(words: &[&'static str], word: &str) -> &'static str {
+    words.iter().find(|known| **known == word).unwrap_or(&"other")
 }
 
 fn check(settings: &Settings, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {

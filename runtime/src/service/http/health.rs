@@ -9,9 +9,9 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::assets::json;
-use super::clock::rfc3339;
 use super::state::House;
 use crate::output::json::{EngineInfo, Model};
+use crate::service::clock::rfc3339;
 
 #[derive(Serialize)]
 struct Health<'a> {

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::assets::typed;
-use super::clock::unix;
 use super::histogram::Histogram;
+use super::problem::Problem;
 use super::state::House;
+use crate::error::{Error, ErrorKind};
+use crate::service::clock;
 
 /// Counters since the start.
 #[derive(Debug, Default)]
@@ -27,7 +29,8 @@ struct Counts {
     infer: Histogram,
     reading: Histogram,
     bytes: u64,
-    last: Option<SystemTime>,
+    /// Milliseconds since 1970.
+    last: Option<i64>,
 }
 
 impl Metrics {
@@ -49,24 +52,28 @@ impl Metrics {
         let mut counts = self.counts();
         counts.reading.add(time.as_secs_f64());
         counts.bytes += bytes;
-        counts.last = Some(SystemTime::now());
+        counts.last = Some(clock::now());
         for kind in warnings {
             *counts.warnings.entry(kind.into()).or_default() += 1;
         }
     }
 
-    /// When the last film was read.
-    pub fn last(&self) -> Option<SystemTime> {
+    /// When the last film was read, milliseconds since 1970.
+    pub fn last(&self) -> Option<i64> {
         self.counts().last
     }
 }
 
 /// `GET /metrics`
-pub(super) async fn metrics(State(house): State<Arc<House>>) -> Response {
-    typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text(&house))
+pub(super) async fn metrics(State(house): State<Arc<House>>) -> Result<Response, Problem> {
+    // the queue may have to wait for its disk
+    let text = tokio::task::spawn_blocking(move || text(&house));
+    let text = text.await.map_err(|_| Error::new(ErrorKind::Internal, "the queue ended its thread"))??;
+    Ok(typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
 }
 
-fn text(house: &House) -> String {
+fn text(house: &House) -> crate::Result<String> {
+    let objects = house.worklist.as_ref().map_or(Ok(vec![]), |worklist| worklist.counts())?;
     let mut text = String::new();
     let head = |text: &mut String, name: &str, kind: &str, help: &str| {
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
@@ -86,10 +93,10 @@ fn text(house: &House) -> String {
     for (kind, count) in &counts.warnings {
         let _ = writeln!(text, "rad_dino_warnings_total{{kind=\"{}\"}} {count}", escaped(kind));
     }
-    let last = counts.last.map_or(0.0, unix);
+    let last = seconds(counts.last.unwrap_or(0));
     let bytes = counts.bytes;
     drop(counts);
-    let start = unix(house.started);
+    let start = seconds(house.started);
     let numbers = [
         ("rad_dino_read_bytes_total", "counter", "Bytes of the films that were read.", bytes as f64),
         ("rad_dino_places_taken", "gauge", "Requests being uploaded, waiting or read.", house.gate.taken() as f64),
@@ -102,6 +109,12 @@ fn text(house: &House) -> String {
         head(&mut text, name, kind, help);
         let _ = writeln!(text, "{name} {value}");
     }
+    if !objects.is_empty() {
+        head(&mut text, "rad_dino_worklist_objects", "gauge", "Objects of the queue, by state.");
+        for (state, count) in objects {
+            let _ = writeln!(text, "rad_dino_worklist_objects{{state=\"{state}\"}} {count}");
+        }
+    }
     head(&mut text, "rad_dino_model_info", "gauge", "The model that is loaded.");
     let model = &house.model;
     let _ = writeln!(
@@ -112,7 +125,7 @@ fn text(house: &House) -> String {
         model.sha256,
         house.engine.isa
     );
-    text
+    Ok(text)
 }
 
 /// Resident memory in bytes; 0 where the system does not tell.
@@ -120,6 +133,10 @@ fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|kb| kb.trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+fn seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1e3
 }
 
 fn escaped(value: &str) -> String {

@@ -5,7 +5,6 @@
 
 mod assets;
 mod body;
-mod clock;
 mod gate;
 mod guard;
 mod health;

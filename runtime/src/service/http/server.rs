@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use hyper::server::conn::http1;
@@ -111,19 +112,15 @@ fn router(house: &Arc<House>) -> Router {
     let only = |routes: MethodRouter<Arc<House>>, allowed: &'static str| {
         routes.fallback(move || async move { Problem::method(allowed) })
     };
-    Router::new()
-        .route("/", only(get(assets::index), "GET"))
-        .route("/style.css", only(get(assets::style), "GET"))
-        .route("/page.js", only(get(assets::script), "GET"))
-        .route("/icon.svg", only(get(assets::icon), "GET"))
-        .route("/openapi.json", only(get(assets::openapi), "GET"))
+    let files = assets::FILES.into_iter().fold(Router::new(), |router, (path, kind, text)| {
+        router.route(path, only(get(move || async move { assets::typed(StatusCode::OK, kind, text) }), "GET"))
+    });
+    files
         .route("/healthz", only(get(health::health), "GET"))
         .route("/metrics", only(get(metrics::metrics), "GET"))
         .route("/v1/infer", only(post(infer::infer), "POST"))
         .route("/v1/worklist", only(get(worklist::worklist), "GET"))
-        .fallback(|| async {
-            Problem::new(axum::http::StatusCode::NOT_FOUND, "usage", "there is nothing at this path")
-        })
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "usage", "there is nothing at this path") })
         .layer(from_fn_with_state(house.clone(), guard::guard))
         .with_state(house.clone())
 }

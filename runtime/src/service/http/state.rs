@@ -2,13 +2,13 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use super::gate::Gate;
 use super::metrics::Metrics;
 use super::{Settings, Worklist};
 use crate::output::json::{EngineInfo, Model};
 use crate::reader::Reader;
+use crate::service::clock;
 
 /// One running service.
 pub(super) struct House {
@@ -25,7 +25,8 @@ pub(super) struct House {
     pub gate: Gate,
     pub metrics: Metrics,
     pub worklist: Option<Box<dyn Worklist>>,
-    pub started: SystemTime,
+    /// Milliseconds since 1970.
+    pub started: i64,
     pub closing: AtomicBool,
 }
 
@@ -45,7 +46,7 @@ impl House {
             settings,
             metrics: Metrics::default(),
             worklist,
-            started: SystemTime::now(),
+            started: clock::now(),
             closing: AtomicBool::new(false),
         }
     }

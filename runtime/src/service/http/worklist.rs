@@ -12,6 +12,8 @@ use super::assets::json;
 use super::problem::Problem;
 use super::state::House;
 use crate::error::{Error, ErrorKind, Result};
+use crate::service::Queue;
+use crate::service::clock::rfc3339;
 
 const LIMIT: usize = 100;
 const MOST: usize = 1000;
@@ -40,11 +42,44 @@ pub trait Worklist: Send + Sync {
     /// # Errors
     /// Those of the queue.
     fn list(&self, limit: usize) -> Result<Vec<Entry>>;
+
+    /// How many objects stand in which state; empty where nobody counts. May block.
+    ///
+    /// # Errors
+    /// Those of the queue.
+    fn counts(&self) -> Result<Vec<(&'static str, u64)>> {
+        Ok(vec![])
+    }
 }
 
 impl<F: Fn(usize) -> Result<Vec<Entry>> + Send + Sync> Worklist for F {
     fn list(&self, limit: usize) -> Result<Vec<Entry>> {
         self(limit)
+    }
+}
+
+impl Worklist for Queue {
+    fn list(&self, limit: usize) -> Result<Vec<Entry>> {
+        let entries = Queue::list(self, limit)?.into_iter().map(|entry| Entry {
+            name: entry.name,
+            state: entry.state.as_str().into(),
+            received: rfc3339(entry.received),
+            finished: entry.finished.map(rfc3339),
+            attempts: entry.attempts,
+            error: entry.error,
+        });
+        Ok(entries.collect())
+    }
+
+    fn counts(&self) -> Result<Vec<(&'static str, u64)>> {
+        let counts = Queue::counts(self)?;
+        Ok(vec![
+            ("queued", counts.queued),
+            ("running", counts.running),
+            ("done", counts.done),
+            ("failed", counts.failed),
+            ("dead", counts.dead),
+        ])
     }
 }
 

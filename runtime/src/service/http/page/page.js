@@ -1,16 +1,8 @@
 // The page: films in, answers out. Films stay in this tab and on the service's machine.
-const $ = (id) => document.getElementById(id);
-const make = (tag, attributes = {}, ...children) => {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== false && value != null) element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children.filter((child) => child != null));
-  return element;
-};
-const words = (label) => label.replaceAll("_", " ");
-const percent = (x) => `${Math.round(100 * x)} %`;
+import { showAnswer, unlike } from "./answer.js";
+import { $, capital, make, words } from "./dom.js";
+import { drawHeat, inferno, normalized, tinted } from "./draw.js";
+
 const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
 const films = [];
@@ -135,8 +127,8 @@ async function read(film) {
   Object.assign(film, { answer: rest, maps, state: "done", took: performance.now() - start });
   Object.assign(film, { width: rest.input.width, height: rest.input.height });
   const { length } = positives(film);
-  $("said").textContent = `${film.name}: ${rest.warnings.length ? "with a warning, " : ""}${length || "no"} findings above threshold`;
-  if (film === current) showAnswer();
+  $("said").textContent = `${film.name}: ${unlike(film) ? "not like the films the model knows; " : ""}${length || "no"} findings above threshold`;
+  if (film === current) showAnswer(current, heat, chooseMap);
   if (pictures.display) film.picture = await bitmapOf(pictures.display);
   await picture;
   if (!film.picture) {
@@ -182,7 +174,7 @@ function summary(film) {
   if (film.state === "waiting") return ["waiting", ""];
   if (film.state === "reading") return ["reading …", ""];
   if (film.state === "failed") return [film.error.message, "error"];
-  if (film.answer.warnings.length) return ["unlike the training films", "error"];
+  if (unlike(film)) return ["unlike the training films", "error"];
   const above = positives(film);
   return above.length ? [above.map((f) => words(f.label)).join(", "), "positive"] : ["none above threshold", ""];
 }
@@ -199,19 +191,19 @@ function select(film) {
 
 function show() {
   drawFilm();
-  showAnswer();
+  showAnswer(current, heat, chooseMap);
 }
 
 function drawFilm() {
   const film = current;
   $("empty").hidden = Boolean(film);
-  $("tools").hidden = $("zoom").hidden = !film;
+  $("tools").hidden = $("zoom").hidden = !film?.picture;
   $("sheet").hidden = !film?.picture;
   $("name").textContent = film?.name ?? "";
   $("size").textContent = film?.width ? `${film.width} × ${film.height}${film.answer ? ` ${film.answer.input.format.toUpperCase()}` : ""}` : "";
   const failed = film?.state === "failed";
   $("problem").hidden = !failed;
-  if (failed) $("problem").replaceChildren(film.error.message, make("small", {}, film.error.hint ?? ""));
+  if (failed) $("problem").replaceChildren(`${capital(film.error.message)}.`, make("small", {}, film.error.hint ? `${capital(film.error.hint)}.` : ""));
   if (!film?.picture) return drawOverlays();
   const canvas = $("film");
   const scale = Math.min(1, 4096 / Math.max(film.picture.width, film.picture.height));
@@ -249,23 +241,6 @@ function zoom(factor, x = $("stage").clientWidth / 2, y = $("stage").clientHeigh
   place();
 }
 
-// inferno by the polynomial that the service's own heat maps use
-const TERMS = [
-  [0.0002189404, 0.0016510046, -0.0194808984], [0.1065134195, 0.5639564368, 3.9327123889],
-  [11.6024930825, -3.9728539657, -15.9423941063], [-41.7039961314, 17.4363988821, 44.3541451984],
-  [77.1629356994, -33.4023589421, -81.8073092574], [-71.319428245, 32.626064264, 73.209519858],
-  [25.1311262248, -12.2426689524, -23.0703250029]];
-const inferno = (t) => [0, 1, 2].map((c) => 255 * Math.max(0, Math.min(1, TERMS.reduceRight((sum, term) => sum * t + term[c], 0))));
-
-// To 0..1 between the 2nd and the 98th percentile, as the service draws it.
-function normalized(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const tail = Math.round((sorted.length - 1) * 0.02);
-  let [low, high] = [sorted[tail], sorted[sorted.length - 1 - tail]];
-  if (low >= high) [low, high] = [sorted[0], sorted.at(-1)];
-  return values.map((v) => (low < high ? Math.max(0, Math.min(1, (v - low) / (high - low))) : 0));
-}
-
 function drawOverlays() {
   const film = current;
   const values = film?.maps && (heat === "attention" ? film.maps.attention : film.maps.findings.find((f) => f.label === heat)?.values);
@@ -279,7 +254,7 @@ function drawOverlays() {
   const masks = film?.masks ?? [];
   $("mask-switch").hidden = !masks.length;
   $("mask").hidden = !(masks.length && $("mask-on").checked && film.picture);
-  $("mask-name").textContent = masks.map((mask) => words(mask.label)).join(", ").replace(/^./, (c) => c.toUpperCase());
+  $("mask-name").textContent = capital(masks.map((mask) => words(mask.label)).join(", "));
   if (masks.length) {
     const canvas = $("mask");
     [canvas.width, canvas.height] = [masks[0].layer.width, masks[0].layer.height];
@@ -287,52 +262,8 @@ function drawOverlays() {
   }
 }
 
-const CELLS = 256;
-function drawHeat(canvas, film, map) {
-  const { grid, crop } = film.maps;
-  const small = new OffscreenCanvas(CELLS, CELLS);
-  const pixels = new ImageData(CELLS, CELLS);
-  const near = Array.from({ length: CELLS }, (_, i) => {
-    const x = Math.max(0, Math.min(grid - 1, ((i + 0.5) * grid) / CELLS - 0.5));
-    return [Math.floor(x), Math.min(Math.floor(x) + 1, grid - 1), x % 1];
-  });
-  for (const [row, [y0, y1, ty]] of near.entries()) {
-    for (const [column, [x0, x1, tx]] of near.entries()) {
-      const line = (y) => map[y * grid + x0] * (1 - tx) + map[y * grid + x1] * tx;
-      const t = line(y0) * (1 - ty) + line(y1) * ty;
-      pixels.data.set([...inferno(t), 255 * t], 4 * (row * CELLS + column));
-    }
-  }
-  small.getContext("2d").putImageData(pixels, 0, 0);
-  const scale = 1024 / Math.max(film.width, film.height);
-  [canvas.width, canvas.height] = [Math.round(film.width * scale), Math.round(film.height * scale)];
-  const context = canvas.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.fillStyle = "rgb(0 0 0 / .75)"; // what the model did not look at is dimmed
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  const box = [crop.left, crop.top, crop.width, crop.height].map((v) => v * scale);
-  context.clearRect(...box);
-  context.drawImage(small, ...box);
-}
-
-// White becomes a tint with a bright edge, black nothing.
-function tinted(bitmap) {
-  const scale = Math.min(1, 1024 / Math.max(bitmap.width, bitmap.height));
-  const [w, h] = [Math.max(1, Math.round(bitmap.width * scale)), Math.max(1, Math.round(bitmap.height * scale))];
-  const layer = new OffscreenCanvas(w, h);
-  const context = layer.getContext("2d");
-  context.drawImage(bitmap, 0, 0, w, h);
-  const image = context.getImageData(0, 0, w, h);
-  const { data } = image;
-  const inside = Uint8Array.from({ length: w * h }, (_, i) => (data[4 * i] > 127 ? 1 : 0));
-  for (let i = 0; i < w * h; i++) {
-    const [x, y] = [i % w, (i / w) | 0];
-    const edge = inside[i] && [-2, 2].some((d) => !inside[y * w + Math.max(0, Math.min(w - 1, x + d))] || !inside[Math.max(0, Math.min(h - 1, y + d)) * w + x]);
-    data.set([121, 203, 221, edge ? 255 : inside[i] * 70], 4 * i);
-  }
-  context.putImageData(image, 0, 0);
-  return layer;
-}
+// A finding that is shown already gives way to the attention.
+const chooseMap = (label) => setHeat(heat === label ? "attention" : label);
 
 function setHeat(next) {
   if (heat) lastHeat = heat;
@@ -351,95 +282,6 @@ function setOpacity(value) {
 function setWindow() {
   const [brightness, contrast, invert] = [$("brightness").value, $("contrast").value, $("invert").checked];
   $("film").style.filter = `invert(${invert ? 1 : 0}) brightness(${brightness}%) contrast(${contrast}%)`;
-}
-
-// ---------------------------------------------------------------- the answer
-
-const pairs = (list) => list.flatMap(([name, value, note]) => [make("dt", {}, name), make("dd", {}, value, note ? make("small", {}, ` ${note}`) : null)]);
-
-function showAnswer() {
-  const answer = current?.answer;
-  $("answer").hidden = !answer;
-  if (!answer) return;
-  $("size").textContent = `${answer.input.width} × ${answer.input.height} ${answer.input.format.toUpperCase()}`;
-  $("warnings").replaceChildren(...answer.warnings.map(warning));
-  showFindings(answer.findings ?? []);
-  showReport(answer.report);
-  const { sex, age_years: age, view: projection } = answer.attributes;
-  const attributes = [
-    sex && ["Sex", sex.female >= 0.5 ? "female" : "male", percent(Math.max(sex.female, 1 - sex.female))],
-    age != null && ["Age", `${Math.round(age)} years`],
-    projection && ["View", projection.label, percent(projection.probability)],
-  ].filter(Boolean);
-  $("attributes-part").hidden = !attributes.length;
-  $("attributes").replaceChildren(...pairs(attributes));
-  const regions = (answer.segmentation ?? []).map((region) => [words(region.label).replace(/^./, (c) => c.toUpperCase()), percent(region.area_fraction)]);
-  $("regions-part").hidden = !regions.length;
-  $("regions").replaceChildren(...pairs(regions));
-  showTiming(answer.timing_ms);
-  const { model, engine, input } = answer;
-  $("facts").replaceChildren(...pairs([
-    ["Model", `${model.name}, ${model.precision ?? ""} ${model.image_size} px`], ["Model SHA-256", model.sha256.slice(0, 16)],
-    ["Engine", `${engine.version}, ${engine.isa}, ${engine.threads} threads`], ["File SHA-256", input.sha256.slice(0, 16)],
-    ["Embedding", `${answer.embedding.dim} numbers, length ${answer.embedding.l2_norm.toFixed(1)}`]]));
-}
-
-function warning({ kind, message }) {
-  const sign = make("span");
-  sign.innerHTML = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 3 1.8 20.5h20.4zM12 9.5v5M12 17.6v.1"/></svg>';
-  const title = kind === "out_of_distribution" ? "Not like the films the model knows" : words(kind).replace(/^./, (c) => c.toUpperCase());
-  return make("div", { class: "warning", role: "alert" }, sign.firstChild, make("strong", {}, title), make("p", {}, message));
-}
-
-function showFindings(findings) {
-  $("findings-part").hidden = !findings.length;
-  const above = findings.filter((finding) => finding.positive).length;
-  $("count").textContent = above ? `${above} above threshold` : "none above threshold";
-  const order = [...findings].sort((a, b) => b.positive - a.positive || b.probability / b.threshold - a.probability / a.threshold);
-  $("findings").replaceChildren(...order.map((finding) => {
-    const { label, probability, threshold, positive } = finding;
-    const [fill, tick] = [make("i"), make("b")];
-    fill.style.width = `${100 * probability}%`;
-    tick.style.left = `${100 * threshold}%`;
-    const bar = make("span", { class: "bar", "aria-hidden": "true" }, fill, tick);
-    const name = make("span", { class: "label" }, words(label), positive ? make("em", {}, "above threshold") : null);
-    const number = make("span", { class: "number" }, make("b", {}, probability.toFixed(2)), ` / ${threshold.toFixed(2)}`);
-    const said = `${words(label)}: probability ${probability.toFixed(2)}, threshold ${threshold.toFixed(2)}, ${positive ? "above" : "below"}. Show its evidence.`;
-    return make("li", {}, make("button", {
-      type: "button", class: `finding${positive ? " positive" : ""}`, "data-label": label, "aria-label": said,
-      "aria-pressed": String(heat === label), onclick: () => setHeat(heat === label ? "attention" : label),
-    }, name, number, bar));
-  }));
-  $("map").replaceChildren(make("option", { value: "" }, "off"), make("option", { value: "attention" }, "attention"),
-    make("optgroup", { label: "evidence for" }, ...findings.map(({ label }) => make("option", { value: label }, words(label)))));
-  $("map").value = heat;
-}
-
-// Sentences that the findings contradict are underlined, where the answer says so.
-function showReport(report) {
-  $("report-part").hidden = !report;
-  if (!report) return;
-  $("report-source").textContent = report.source === "template" ? "fixed sentences over the findings" : report.source;
-  const sentences = report.sentences ?? [{ text: report.text }];
-  $("report").replaceChildren(...sentences.flatMap((sentence) => {
-    const flagged = sentence.grounded === false || sentence.contradicted === true;
-    const text = flagged ? make("mark", { title: "The findings do not bear this out" }, sentence.text, make("sup", {}, "not borne out")) : sentence.text;
-    return [text, " "];
-  }));
-}
-
-function showTiming(timing) {
-  const stages = ["read", "preprocess", "encoder", "heads", "report"].map((name) => [name, timing[name]]);
-  const whole = Math.max(timing.total, stages.reduce((sum, [, ms]) => sum + ms, 0)) || 1;
-  const ms = (x) => `${x < 10 ? x.toFixed(1) : Math.round(x)} ms`;
-  $("total").textContent = `${ms(timing.total)}, ${ms(current.took)} with the way here`;
-  $("timing").replaceChildren(...stages.map(([, time], i) => {
-    const part = make("i", { class: `s${i}` });
-    part.style.flexGrow = time / whole;
-    return part;
-  }));
-  $("timing").setAttribute("aria-label", stages.map(([name, time]) => `${name} ${ms(time)}`).join(", "));
-  $("stages").replaceChildren(...stages.map(([name, time], i) => make("li", {}, make("i", { class: `s${i}` }), `${name} ${ms(time)}`)));
 }
 
 // ---------------------------------------------------------------- the work list
