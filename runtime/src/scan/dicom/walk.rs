@@ -26,7 +26,7 @@ const PIXEL_DATA: Tag = (0x7fe0, 0x0010);
 const FLOAT_PIXEL_DATA: [Tag; 2] = [(0x7fe0, 0x0008), (0x7fe0, 0x0009)];
 
 /// Whose picture it is and what it belongs to: text only, kept as bytes in the file's own character set.
-const HEADER: [Tag; 37] = [
+const HEADER: [Tag; 38] = [
     (0x0008, 0x0005), // SpecificCharacterSet
     (0x0008, 0x0012), // InstanceCreationDate
     (0x0008, 0x0013), // InstanceCreationTime
@@ -64,6 +64,7 @@ const HEADER: [Tag; 37] = [
     (0x0020, 0x000e), // SeriesInstanceUID
     (0x0020, 0x0010), // StudyID
     (0x0020, 0x0020), // PatientOrientation
+    (0x0020, 0x0060), // Laterality
 ];
 
 /// The pixel data as stored.
