@@ -3,7 +3,11 @@
     python tests/reference/dicom_reference.py write ../shared/data/dicom tests/reference/data/dicom_pixels.csv
 
 writes what `cargo test -p rad-dino-edge --test dicom` compares with: a hash where decoding is exact, and 64 samples of
-every picture. To compare whole pictures, also of lossy files:
+every picture. 
+
+    python tests/reference/dicom_reference.py windows tests/reference/data/dicom_windows.csv
+
+writes grey levels of windows of every function. To compare whole pictures, also of lossy files:
 
     RDE_DICOM_DUMP=DIR cargo test -p rad-dino-edge --test dicom
     python tests/reference/dicom_reference.py compare ../shared/data/dicom DIR
@@ -128,6 +132,22 @@ def write(folder, out):
     return 0
 
 
+def windows(out):
+    """Levels of single values through windows, for functions that no file at hand has."""
+    values = [0, 1, 49, 50, 99, 100, 101, 149, 150, 151, 4095]
+    with open(out, "w", newline="") as target:
+        rows = csv.writer(target, lineterminator="\n")
+        rows.writerow(["function", "center", "width", "value", "grey"])
+        for function in "LINEAR", "LINEAR_EXACT", "SIGMOID":
+            for center, width in (100.0, 101.0), (100.0, 100.0), (50.5, 1.0), (2048.0, 4096.0), (-20.0, 300.5):
+                data = pydicom.Dataset()
+                data.PhotometricInterpretation, data.PixelRepresentation, data.BitsStored = "MONOCHROME2", 0, 12
+                data.WindowCenter, data.WindowWidth, data.VOILUTFunction = center, width, function
+                for value, level in zip(values, apply_voi_lut(np.array(values, np.uint16), data)):
+                    rows.writerow([function, center, width, value, math.floor(level / 4095 * 255 + 0.5)])
+    return 0
+
+
 def read_pnm(path):
     data = path.read_bytes()
     kind, size, _, pixels = data.split(b"\n", 3)
@@ -154,5 +174,5 @@ def compare(folder, dump):
 
 
 if __name__ == "__main__":
-    task = {"write": write, "compare": compare}[sys.argv[1]]
-    sys.exit(task(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])))
+    task = {"write": write, "compare": compare, "windows": windows}[sys.argv[1]]
+    sys.exit(task(*map(pathlib.Path, sys.argv[2:])))
