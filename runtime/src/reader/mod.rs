@@ -16,7 +16,7 @@ use crate::output::json::{Answer, Embedding, EngineInfo, INFER_SCHEMA, Input, Mo
 use crate::preprocess::{Geometry, preprocess};
 use crate::probe::{self, Distance};
 use crate::report;
-use crate::scan::{self, Limits, Scan};
+use crate::scan::{self, Options, Scan};
 
 /// A model with labels, ready to read scans one after another.
 ///
@@ -59,6 +59,8 @@ pub struct Reading {
     pub cls: Vec<f32>,
     /// When wished for; the long side at most 1024.
     pub heatmap: Option<RgbImage>,
+    /// What the heat map shows.
+    pub heatmap_of: Option<HeatmapOf>,
     /// When wished for, one a label, 0 and 255, of the scan's own size.
     pub masks: Vec<(String, GrayImage)>,
 }
@@ -119,9 +121,9 @@ impl Reader {
     ///
     /// # Errors
     /// Those of [`scan::read`] and [`Reader::read`].
-    pub fn read_file(&self, path: &Path, limits: &Limits, wish: &Wish) -> Result<(Scan, Reading)> {
+    pub fn read_file(&self, path: &Path, options: impl Into<Options>, wish: &Wish) -> Result<(Scan, Reading)> {
         let start = Instant::now();
-        let scan = scan::read(path, limits)?;
+        let scan = scan::read(path, options)?;
         let reading = self.read(&path.to_string_lossy(), &scan, start.elapsed(), wish)?;
         Ok((scan, reading))
     }
@@ -180,7 +182,7 @@ impl Reader {
             timing_ms,
             warnings,
         };
-        Ok(Reading { answer, cls, heatmap, masks })
+        Ok(Reading { answer, cls, heatmap, heatmap_of: wish.heatmap.clone(), masks })
     }
 
     fn heatmap(&self, of: &HeatmapOf, scan: &Scan, geometry: &Geometry, outputs: &Outputs) -> Result<RgbImage> {
