@@ -4,8 +4,14 @@ mod bench;
 mod embed;
 mod infer;
 mod info;
+#[cfg(all(feature = "service", feature = "dicom"))]
+mod listen;
 mod model;
 mod options;
+#[cfg(feature = "service")]
+mod service;
+#[cfg(feature = "service")]
+mod watch;
 
 use std::process::ExitCode;
 
@@ -31,6 +37,12 @@ enum Command {
     Info(info::Info),
     /// How long the model takes on this machine.
     Bench(bench::Bench),
+    /// Reads what appears in a folder.
+    #[cfg(feature = "service")]
+    Watch(Box<watch::Watch>),
+    /// Reads what a scanner sends by DICOM.
+    #[cfg(all(feature = "service", feature = "dicom"))]
+    Listen(Box<listen::Listen>),
 }
 
 /// How a command over many inputs ended.
@@ -69,6 +81,10 @@ pub fn main() -> ExitCode {
         Command::Embed(embed) => embed.run(),
         Command::Info(info) => info.run(),
         Command::Bench(bench) => bench.run(),
+        #[cfg(feature = "service")]
+        Command::Watch(watch) => watch.run(),
+        #[cfg(all(feature = "service", feature = "dicom"))]
+        Command::Listen(listen) => listen.run(),
     };
     match result {
         Ok(tally) => ExitCode::from(tally.code()),
