@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 
-use super::options::{Common, Format, ModelChoice, ScanLimits, progress};
+use super::options::{Common, Format, ModelChoice, ScanOptions, progress};
 use super::{Tally, json, model, print};
 use crate::error::{Error, ErrorKind, Result};
 use crate::output::json::{Answer, Failure};
@@ -14,7 +14,7 @@ use crate::output::{heatmap, mask, npy, text};
 use crate::reader::{HeatmapOf, Reader, Reading, Wish};
 use crate::scan::{self, Scan};
 
-/// Findings, attributes and heat maps for scans (PNG, JPEG; files or folders).
+/// Findings, attributes and heat maps for scans (PNG, JPEG, DICOM; files or folders).
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("pictures").args(["heatmap", "dicom"]).multiple(true)))]
 pub struct Infer {
@@ -50,7 +50,7 @@ pub struct Infer {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    limits: ScanLimits,
+    options: ScanOptions,
 }
 
 impl Infer {
@@ -111,7 +111,7 @@ impl Infer {
     }
 
     fn one(&self, reader: &Reader, wish: &Wish, path: &Path, several: bool) -> Result<Answer> {
-        let (scan, reading) = reader.read_file(path, &self.limits.limits(), wish)?;
+        let (scan, reading) = reader.read_file(path, self.options.options(), wish)?;
         if let (Some(target), Some(picture)) = (&self.heatmap, &reading.heatmap) {
             heatmap::write(&place(target, path, "png", several), picture)?;
         }
@@ -139,7 +139,7 @@ impl Infer {
             }
             return Ok(());
         }
-        let source = scan::bytes(path, &self.limits.limits())?;
+        let source = scan::bytes(path, &self.options.options().limits)?;
         for (suffix, bytes) in dicom::objects(&source, scan, reading).map_err(|e| e.at(path.display()))? {
             write::atomic(&place(folder, path, &format!("{suffix}.dcm"), true), |out| out.write_all(&bytes))?;
         }

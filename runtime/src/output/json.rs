@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::model::Manifest;
 use crate::probe::{Attributes, FindingResult};
 use crate::report::Report;
-use crate::scan::Scan;
+use crate::scan::{Scan, Tags};
 
 /// The value of `schema`.
 pub const INFER_SCHEMA: &str = "rad-dino-edge/infer/1";
@@ -49,12 +49,16 @@ pub struct Input {
     pub path: String,
     /// Of the file's bytes.
     pub sha256: String,
-    /// `png` or `jpeg`.
+    /// `png`, `jpeg` or `dicom`.
     pub format: &'static str,
     /// Pixels.
     pub width: u32,
     /// Pixels.
     pub height: u32,
+    /// What a DICOM file says of view, sex and age: for comparison with the estimates, never a model's input. Absent when
+    /// it says nothing.
+    #[serde(skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
 }
 
 /// The model that answered.
@@ -198,6 +202,7 @@ impl Input {
             format: scan.format.as_str(),
             width: scan.width,
             height: scan.height,
+            tags: scan.tags.clone(),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::output::json::{Answer, Embedding, EngineInfo, INFER_SCHEMA, Input, Mo
 use crate::preprocess::{Geometry, preprocess};
 use crate::probe::{self, Distance};
 use crate::report;
-use crate::scan::{self, Limits, Scan};
+use crate::scan::{self, Options, Scan};
 
 pub use maps::{Crop, Evidence, Maps};
 
@@ -124,9 +124,9 @@ impl Reader {
     ///
     /// # Errors
     /// Those of [`scan::read`] and [`Reader::read`].
-    pub fn read_file(&self, path: &Path, limits: &Limits, wish: &Wish) -> Result<(Scan, Reading)> {
+    pub fn read_file(&self, path: &Path, options: impl Into<Options>, wish: &Wish) -> Result<(Scan, Reading)> {
         let start = Instant::now();
-        let scan = scan::read(path, limits)?;
+        let scan = scan::read(path, options)?;
         let reading = self.read(&path.to_string_lossy(), &scan, start.elapsed(), wish)?;
         Ok((scan, reading))
     }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 #[cfg(feature = "dicom")]
 use super::dicom;
-use super::{Format, Limits, Pixels, Scan, jpeg, png, sniff::sniff};
+use super::{Format, Limits, Options, Pixels, Scan, Tags, jpeg, png, sniff::sniff};
 use crate::{Error, ErrorKind, Result};
 
 /// Reads and decodes the file at `path`.
@@ -17,9 +17,10 @@ use crate::{Error, ErrorKind, Result};
 /// # Errors
 /// `Io` when it cannot be read or is no regular file, `Limits` when it is too large, and those of [`decode`];
 /// the message starts with the path.
-pub fn read(path: &Path, limits: &Limits) -> Result<Scan> {
-    let bytes = bytes(path, limits)?;
-    decode(&bytes, limits).map_err(|e| e.at(path.display()))
+pub fn read(path: &Path, options: impl Into<Options>) -> Result<Scan> {
+    let options = options.into();
+    let bytes = bytes(path, &options.limits)?;
+    decode(&bytes, options).map_err(|e| e.at(path.display()))
 }
 
 /// Decodes the bytes of a PNG, JPEG or (feature `dicom`) DICOM file.
@@ -27,7 +28,9 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Scan> {
 /// # Errors
 /// `Limits` before anything large is allocated, `UnsupportedFormat` for other formats, `Malformed` for broken or
 /// truncated files.
-pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Scan> {
+pub fn decode(bytes: &[u8], options: impl Into<Options>) -> Result<Scan> {
+    let options = options.into();
+    let limits = &options.limits;
     limits.check_file(bytes.len() as u64)?;
     let format = sniff(bytes)?;
     // The decoders are not ours; should one of them panic on hostile bytes, it costs this scan and nothing else.
@@ -35,17 +38,18 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Scan> {
         Format::Png => png::decode(bytes, limits),
         Format::Jpeg => jpeg::decode(bytes, limits),
         #[cfg(feature = "dicom")]
-        Format::Dicom => dicom::decode(bytes, limits),
+        Format::Dicom => dicom::decode(bytes, &options),
     }));
     let decoded = decoded.unwrap_or_else(|_| Err(malformed(format, "the decoder gave up")))?;
-    let Decoded { width, height, pixels } = decoded;
-    Ok(Scan { width, height, pixels, format, sha256: sha256(bytes) })
+    let Decoded { width, height, pixels, tags } = decoded;
+    Ok(Scan { width, height, pixels, format, sha256: sha256(bytes), tags })
 }
 
 pub(super) struct Decoded {
     pub width: u32,
     pub height: u32,
     pub pixels: Pixels,
+    pub tags: Tags,
 }
 
 /// A file that breaks the rules of its format.

@@ -39,6 +39,7 @@ pub(super) fn write(context: &Context, picture: &RgbImage, of: Option<&HeatmapOf
 
     let mut object = context.object(KIND);
     context.like_the_source(&mut object);
+    context.laterality(&mut object);
     text(&mut object, tags::CONVERSION_TYPE, VR::CS, "WSD");
     texts(&mut object, tags::IMAGE_TYPE, VR::CS, &["DERIVED", "SECONDARY"]);
     // Whether text that identifies the patient is in the pixels; none is added.

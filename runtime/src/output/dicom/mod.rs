@@ -36,7 +36,7 @@ const NOTICE: &str =
 /// `UnsupportedFormat` when `source` is no DICOM file; `Malformed` when it names no study, series or instance to refer
 /// to; `Usage` when `scan` came from other bytes; `Internal`.
 pub fn objects(source: &[u8], scan: &Scan, reading: &Reading) -> Result<Vec<(&'static str, Vec<u8>)>> {
-    if crate::scan::sha256(source) != scan.sha256 {
+    if crate::scan::read::sha256(source) != scan.sha256 {
         return Err(Error::new(ErrorKind::Usage, "the DICOM file is not the one that the scan was decoded from")
             .hint("the file may have changed: read it again"));
     }

@@ -119,6 +119,17 @@ impl<'a> Context<'a> {
         text(object, tags::IMAGE_COMMENTS, VR::LT, &self.remarks());
     }
 
+    /// Which of a pair the source shows. What is not the chest may be one of a pair, of which the standard wants to know
+    /// at least that it is unknown.
+    pub fn laterality(&self, object: &mut Object) {
+        let chest = self.source.text((0x0018, 0x0015)).is_none_or(|part| part == "CHEST");
+        match self.source.bytes((0x0020, 0x0060)) {
+            Some(value) => raw(object, tags::LATERALITY, VR::CS, value),
+            None if chest => {}
+            None => empty(object, tags::LATERALITY, VR::CS),
+        }
+    }
+
     /// The notice and the warnings, in words.
     pub fn remarks(&self) -> String {
         let warnings = self.answer.warnings.iter().map(|warning| format!(" Warning: {}.", warning.message));

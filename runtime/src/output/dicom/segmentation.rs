@@ -46,8 +46,9 @@ pub(super) fn write(context: &Context, masks: &[(String, GrayImage)]) -> Result<
     let segments = (1..=frames).zip(masks).map(|(number, (label, _))| segment(context, number, label));
     items(&mut object, tags::SEGMENT_SEQUENCE, segments.collect());
     dimensions(context, &mut object);
-    items(&mut object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![shared(context)]);
-    items(&mut object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, (1..=frames).map(frame).collect());
+    items(&mut object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![Object::new_empty()]);
+    let groups = (1..=frames).map(|segment| frame(context, segment));
+    items(&mut object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, groups.collect());
     pixels(&mut object, pack(masks));
     dataset::file(object, KIND.suffix)
 }
@@ -89,25 +90,24 @@ fn dimensions(context: &Context, object: &mut Object) {
     items(object, tags::DIMENSION_INDEX_SEQUENCE, vec![item]);
 }
 
-/// What all frames were derived from.
-fn shared(context: &Context) -> Object {
+/// What a frame was derived from; readers look for it in each frame, though it is the same.
+fn derivation(context: &Context) -> Object {
     let mut source = context.source_image(&dcm("121322", "Source Image for Image Processing Operation"));
     text(&mut source, tags::SPATIAL_LOCATIONS_PRESERVED, VR::CS, "YES");
     let mut derivation = Object::new_empty();
     items(&mut derivation, tags::DERIVATION_CODE_SEQUENCE, vec![dcm("113076", "Segmentation").object()]);
     items(&mut derivation, tags::SOURCE_IMAGE_SEQUENCE, vec![source]);
-    let mut shared = Object::new_empty();
-    items(&mut shared, tags::DERIVATION_IMAGE_SEQUENCE, vec![derivation]);
-    shared
+    derivation
 }
 
-fn frame(segment: u16) -> Object {
+fn frame(context: &Context, segment: u16) -> Object {
     let mut content = Object::new_empty();
     longs(&mut content, tags::DIMENSION_INDEX_VALUES, &[segment.into()]);
     let mut identification = Object::new_empty();
     short(&mut identification, tags::REFERENCED_SEGMENT_NUMBER, segment);
     let mut frame = Object::new_empty();
     items(&mut frame, tags::FRAME_CONTENT_SEQUENCE, vec![content]);
+    items(&mut frame, tags::DERIVATION_IMAGE_SEQUENCE, vec![derivation(context)]);
     items(&mut frame, tags::SEGMENT_IDENTIFICATION_SEQUENCE, vec![identification]);
     frame
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::walk::{self, Tag};
+use super::walk::{self, Elements, Tag};
 use super::{Syntax, malformed, syntax};
 use crate::Result;
-use crate::scan::{Limits, sniff};
+use crate::scan::read::sha256;
+use crate::scan::{Limits, Tags, sniff};
 
 /// No text element of a header is longer; what is, is left out.
 const MAX_VALUE: usize = 10_240;
@@ -35,10 +36,34 @@ impl Source {
         } else {
             dataset
         };
-        let elements = walk::walk(dataset, &syntax)?;
-        let values = elements.header.into_iter().chain(elements.image);
-        let values = values.filter(|(_, value)| value.len() <= MAX_VALUE).map(|(tag, value)| (tag, value.to_vec()));
-        Ok(Source { values: values.collect(), transfer_syntax })
+        Ok(Source::from_elements(&walk::walk(dataset, &syntax)?, &transfer_syntax))
+    }
+
+    pub(super) fn from_elements(elements: &Elements, transfer_syntax: &str) -> Source {
+        let values = elements.header.iter().chain(&elements.image);
+        let values = values.filter(|(_, value)| value.len() <= MAX_VALUE).map(|(tag, value)| (*tag, value.to_vec()));
+        Source { values: values.collect(), transfer_syntax: transfer_syntax.to_string() }
+    }
+
+    /// What may be shown beside our estimates.
+    pub(super) fn tags(&self) -> Tags {
+        let word = |tag, is_valid: fn(&str) -> bool| self.text(tag).filter(|word| is_valid(word)).map(str::to_string);
+        let patient = self.bytes((0x0010, 0x0020)).map(|id| {
+            let issuer = self.bytes((0x0010, 0x0021)).unwrap_or_default();
+            sha256(&[walk::trim(id), b"\0", walk::trim(issuer)].concat())
+        });
+        Tags {
+            view_position: word((0x0018, 0x5101), |word| {
+                word.len() <= 16 && word.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b' ' | b'_'))
+            }),
+            patient_sex: word((0x0010, 0x0040), |word| matches!(word, "M" | "F" | "O")),
+            patient_age: word((0x0010, 0x1010), |word| {
+                word.len() == 4
+                    && word.ends_with(['D', 'W', 'M', 'Y'])
+                    && word.bytes().take(3).all(|b| b.is_ascii_digit())
+            }),
+            patient_sha256: patient,
+        }
     }
 
     /// The value as stored; `None` when it is absent or blank.

@@ -21,11 +21,12 @@ const MAX_FRAGMENTS: usize = 100_000;
 pub(super) type Tag = (u16, u16);
 
 const MODALITY_LUT: Tag = (0x0028, 0x3000);
+const VOI_LUT: Tag = (0x0028, 0x3010);
 const PIXEL_DATA: Tag = (0x7fe0, 0x0010);
 const FLOAT_PIXEL_DATA: [Tag; 2] = [(0x7fe0, 0x0008), (0x7fe0, 0x0009)];
 
 /// Whose picture it is and what it belongs to: text only, kept as bytes in the file's own character set.
-const HEADER: [Tag; 37] = [
+const HEADER: [Tag; 38] = [
     (0x0008, 0x0005), // SpecificCharacterSet
     (0x0008, 0x0012), // InstanceCreationDate
     (0x0008, 0x0013), // InstanceCreationTime
@@ -63,6 +64,7 @@ const HEADER: [Tag; 37] = [
     (0x0020, 0x000e), // SeriesInstanceUID
     (0x0020, 0x0010), // StudyID
     (0x0020, 0x0020), // PatientOrientation
+    (0x0020, 0x0060), // Laterality
 ];
 
 /// The pixel data as stored.
@@ -86,6 +88,8 @@ pub(super) struct Elements<'a> {
     pub image: HashMap<Tag, &'a [u8]>,
     /// Group 0028 of the first item of the Modality LUT Sequence.
     pub modality_lut: HashMap<Tag, &'a [u8]>,
+    /// Group 0028 of the first item of the VOI LUT Sequence.
+    pub voi_lut: HashMap<Tag, &'a [u8]>,
     pub pixel_data: PixelData<'a>,
 }
 
@@ -93,11 +97,12 @@ pub(super) struct Elements<'a> {
 pub(super) fn walk<'a>(dataset: &'a [u8], syntax: &Syntax) -> Result<Elements<'a>> {
     let broken = |_| malformed("its elements do not follow the rules of the transfer syntax, or it is truncated");
     let mut reader = LazyDataSetReader::new_with_ts(Cursor::new(dataset), &syntax.parser()).map_err(broken)?;
-    let (mut header, mut image, mut modality_lut) = (HashMap::new(), HashMap::new(), HashMap::new());
+    let (mut header, mut image) = (HashMap::new(), HashMap::new());
+    let (mut modality_lut, mut voi_lut) = (HashMap::new(), HashMap::new());
     let mut fragments: Option<Vec<&[u8]>> = None;
     // The sequences around the next token; None for the fragments of pixel data.
     let mut path: Vec<Option<Tag>> = Vec::new();
-    let mut lut_items = 0;
+    let (mut modality_items, mut voi_items) = (0, 0);
     while let Some(token) = reader.advance() {
         match token.map_err(broken)? {
             LazyDataToken::SequenceStart { tag, .. } => {
@@ -117,26 +122,29 @@ pub(super) fn walk<'a>(dataset: &'a [u8], syntax: &Syntax) -> Result<Elements<'a
                 if let (true, Some(fragments)) = (path.is_empty(), fragments.take()) {
                     let fragments = fragments.into_iter().skip(1).collect();
                     let pixel_data = PixelData::Encapsulated(fragments);
-                    return Ok(Elements { header, image, modality_lut, pixel_data });
+                    return Ok(Elements { header, image, modality_lut, voi_lut, pixel_data });
                 }
             }
             LazyDataToken::ItemStart { len } => match (&mut fragments, path.last()) {
                 // An empty item of pixel data has no value token.
                 (Some(fragments), _) if len.0 == 0 => fragments.push(&[]),
-                (_, Some(&Some(MODALITY_LUT))) if path.len() == 1 => lut_items += 1,
+                (_, Some(&Some(MODALITY_LUT))) if path.len() == 1 => modality_items += 1,
+                (_, Some(&Some(VOI_LUT))) if path.len() == 1 => voi_items += 1,
                 _ => {}
             },
             LazyDataToken::LazyValue { header: element, mut decoder } => {
                 let tag = (element.tag.0, element.tag.1);
                 let value = value(dataset, &mut decoder, element.len.0)?;
                 if !path.is_empty() {
-                    if path == [Some(MODALITY_LUT)] && lut_items == 1 && tag.0 == 0x0028 {
+                    if path == [Some(MODALITY_LUT)] && modality_items == 1 && tag.0 == 0x0028 {
                         modality_lut.insert(tag, value);
+                    } else if path == [Some(VOI_LUT)] && voi_items == 1 && tag.0 == 0x0028 {
+                        voi_lut.insert(tag, value);
                     }
                 } else if tag == PIXEL_DATA {
                     let words = element.vr.to_bytes() == *b"OW";
                     let pixel_data = PixelData::Native { bytes: value, words };
-                    return Ok(Elements { header, image, modality_lut, pixel_data });
+                    return Ok(Elements { header, image, modality_lut, voi_lut, pixel_data });
                 } else if FLOAT_PIXEL_DATA.contains(&tag) {
                     return Err(unsupported("its pixels are floating-point numbers"));
                 } else if tag.0 == 0x0028 {
@@ -162,6 +170,12 @@ pub(super) fn walk<'a>(dataset: &'a [u8], syntax: &Syntax) -> Result<Elements<'a
     } else {
         "the tag PixelData (7FE0,0010) is missing"
     }))
+}
+
+/// Without the padding of strings.
+pub(super) fn trim(value: &[u8]) -> &[u8] {
+    let end = value.iter().rposition(|&b| b != 0 && b != b' ').map_or(0, |last| last + 1);
+    value[..end].trim_ascii()
 }
 
 /// The next `length` bytes of the data set.

@@ -75,7 +75,7 @@ pub(super) async fn infer(
 
 fn look(house: &House, bytes: Vec<u8>, options: &Options) -> Result<Vec<u8>, Problem> {
     let start = Instant::now();
-    let scan = scan::decode(&bytes, &house.settings.limits);
+    let scan = scan::decode(&bytes, scan::Options { voi: options.voi, ..scan::Options::from(&house.settings.limits) });
     let scan = scan.map_err(|e| Problem::from(e).of(name(&sha256(&bytes))))?;
     let size = bytes.len() as u64;
     drop(bytes);
@@ -119,5 +119,5 @@ fn film(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn query(rejection: &QueryRejection) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "usage", rejection.body_text())
-        .hint("it takes heatmap, heatmap_for, masks, report, maps and display: see /openapi.json")
+        .hint("it takes heatmap, heatmap_for, masks, report, maps, voi and display: see /openapi.json")
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::reader::{HeatmapOf, Wish};
+use crate::scan::Voi;
 
 /// The query of `POST /v1/infer`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -22,6 +23,9 @@ pub(super) struct Options {
     /// The values behind all heat maps.
     #[serde(deserialize_with = "switch")]
     pub maps: bool,
+    /// Grey levels of DICOM.
+    #[serde(deserialize_with = "voi")]
+    pub voi: Voi,
     /// The film as a picture that a browser shows.
     #[serde(deserialize_with = "switch")]
     pub display: bool,
@@ -34,6 +38,14 @@ impl Options {
             None => self.heatmap.then_some(HeatmapOf::Attention),
         };
         Wish { heatmap, masks: self.masks, report: self.report }
+    }
+}
+
+fn voi<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Voi, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "none" => Ok(Voi::None),
+        "first" => Ok(Voi::First),
+        _ => Err(serde::de::Error::custom("voi is none or first")),
     }
 }
 

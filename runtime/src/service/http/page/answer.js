@@ -17,10 +17,12 @@ export function showAnswer(film, heat, setHeat) {
   showFindings(answer.findings ?? [], heat, setHeat);
   showReport(answer.report, answer.warnings);
   const { sex, age_years: age, view: projection } = answer.attributes;
+  const tags = answer.input.tags ?? {};
+  const beside = (note, tag) => [note, tag && `file: ${tag}`].filter(Boolean).join(" · ");
   const attributes = [
-    sex && ["Sex", sex.female >= 0.5 ? "female" : "male", percent(Math.max(sex.female, 1 - sex.female))],
-    age != null && ["Age", `${Math.round(age)} years`],
-    projection && ["View", projection.label, percent(projection.probability)],
+    sex && ["Sex", sex.female >= 0.5 ? "female" : "male", beside(percent(Math.max(sex.female, 1 - sex.female)), tags.patient_sex)],
+    age != null && ["Age", `${Math.round(age)} years`, beside("", tags.patient_age)],
+    projection && ["View", projection.label, beside(percent(projection.probability), tags.view_position)],
   ].filter(Boolean);
   $("attributes-part").hidden = !attributes.length;
   $("attributes").replaceChildren(...pairs(attributes));

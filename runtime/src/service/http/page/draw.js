@@ -57,7 +57,7 @@ export function tinted(bitmap) {
   for (let i = 0; i < w * h; i++) {
     const [x, y] = [i % w, (i / w) | 0];
     const edge = inside[i] && [-2, 2].some((d) => !inside[y * w + Math.max(0, Math.min(w - 1, x + d))] || !inside[Math.max(0, Math.min(h - 1, y + d)) * w + x]);
-    data.set([121, 203, 221, edge ? 255 : inside[i] * 70], 4 * i);
+    data.set([121, 203, 221, edge ? 255 : inside[i] * 46], 4 * i);
   }
   context.putImageData(image, 0, 0);
   return layer;
