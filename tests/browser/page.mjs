@@ -133,6 +133,17 @@ test("a picture that is no chest film is flagged before anything else", async (p
   await picture(page, "warning");
 });
 
+test("of many films each can be looked at again", async (page, url) => {
+  await page.go(url);
+  await page.drop(Array(8).fill(demo), 600, 400);
+  await page.until("document.querySelectorAll('#films .entry').length === 8 && !document.getElementById('films').textContent.match(/reading|waiting/)", 60);
+  for (let i = 0; i < 7; i++) await page.press("j");
+  await page.until(`${answered} && ${drawn("film")}`);
+  for (let i = 0; i < 7; i++) await page.press("k");
+  assert.equal(await page.run("document.querySelector('#films .entry').getAttribute('aria-current')"), "true");
+  await page.until(`${answered} && ${drawn("film")} && ${drawn("heat")}`);
+});
+
 test("a pasted film is read", async (page, url) => {
   await page.go(url);
   await page.run(`(async () => {

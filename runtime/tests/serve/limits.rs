@@ -39,6 +39,38 @@ fn bad_films_are_named_and_cost_only_themselves() {
     assert_eq!(post(address, "/v1/infer", &demo).status, 200);
 }
 
+/// A small generator (splitmix64), so that the same bytes are broken in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) as usize % end
+    }
+}
+
+#[test]
+fn damaged_films_never_break_the_service() {
+    let address = ordinary();
+    let mut png = std::io::Cursor::new(vec![]);
+    let picture = image::GrayImage::from_fn(40, 30, |x, y| image::Luma([(x * y) as u8]));
+    picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
+    let whole = png.into_inner();
+    let mut random = Random(1);
+    for _ in 0..40 {
+        let mut bytes = whole.clone();
+        for _ in 0..=random.below(4) {
+            let at = random.below(bytes.len());
+            bytes[at] = random.below(256) as u8;
+        }
+        bytes.truncate(bytes.len() - random.below(2) * random.below(bytes.len()));
+        let reply = post(address, "/v1/infer", &bytes);
+        assert!([200, 413, 415, 422].contains(&reply.status), "{}", reply.text());
+    }
+}
+
 #[test]
 fn senseless_requests_are_told_why() {
     let address = ordinary();
@@ -152,6 +184,11 @@ fn slow_clients_lose_their_connection() {
         let _ = std::io::Read::read_to_end(stream, &mut rest);
         assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&rest));
     }
+    let mut kept = connect(address);
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    // its connection stays open for the next request, and ends where none comes
+    let answered = reply(kept);
+    assert_eq!((answered.status, answered.header("connection")), (200, None));
     let mut body = connect(address);
     body.write_all(head(address, "POST", "/v1/infer", &[("Content-Length", "5000")]).as_bytes()).unwrap();
     body.write_all(b"\x89PNG").unwrap();

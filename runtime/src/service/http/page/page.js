@@ -18,7 +18,14 @@ async function ask(path, options = {}) {
   for (let attempt = 0; ; attempt++) {
     const token = sessionStorage.getItem("token");
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    const response = await fetch(path, { ...options, headers: { ...headers, ...options.headers } });
+    let response;
+    try {
+      response = await fetch(path, { ...options, headers: { ...headers, ...options.headers } });
+    } catch (error) {
+      // a kept connection may have ended just now
+      if (attempt) throw new Error("the service does not answer", { cause: error });
+      continue;
+    }
     if (response.status === 401) {
       await askToken(token ? "That token was refused." : "");
       continue;
@@ -63,17 +70,50 @@ setInterval(checkHealth, 15000);
 
 // ---------------------------------------------------------------- films
 
-// Whether a browser shows these bytes as the model sees them: no DICOM, 16 bits are stretched, EXIF is not obeyed.
+// Whether a browser shows these bytes as the model sees them: no DICOM; to the model 16 bits are stretched, alpha is
+// dropped and EXIF is not obeyed.
 async function isShown(file) {
   const start = new Uint8Array(await file.slice(0, 65536).arrayBuffer());
-  const ascii = (from, text) => [...text].every((c, i) => start[from + i] === c.charCodeAt(0));
-  if (ascii(1, "PNG")) return start[24] <= 8 && !ascii(37, "eXIf");
-  const exif = (i) => start[i] === 0xff && start[i + 1] === 0xe1;
-  return start[0] === 0xff && start[1] === 0xd8 && !start.some((_, i) => exif(i));
+  const text = new TextDecoder("latin1").decode(start);
+  if (text.startsWith("PNG", 1)) return start[24] <= 8 && ![4, 6].includes(start[25]) && !/eXIf|tRNS/.test(text);
+  return text.startsWith("\xff\xd8\xff") && !text.includes("Exif");
 }
 
-const decoded = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-const bitmapOf = ({ png }) => createImageBitmap(new Blob([decoded(png)], { type: "image/png" }));
+const blobOf = ({ png }) => new Blob([Uint8Array.from(atob(png), (c) => c.charCodeAt(0))], { type: "image/png" });
+
+// So many decoded films are kept; the others are decoded again when they are looked at.
+const KEPT = 4;
+let kept = [];
+
+// Decodes what the viewer shows of a film, and its thumbnail.
+async function open(film) {
+  if (film.source && !film.picture) {
+    const bitmap = await createImageBitmap(film.source, { colorSpaceConversion: "none" });
+    film.thumbnail ??= thumbnailOf(bitmap);
+    if (film.picture || film.gone) bitmap.close();
+    else film.picture = bitmap;
+    if (!film.answer) Object.assign(film, { width: bitmap.width, height: bitmap.height });
+  }
+  if (film.maskFiles && !film.masks) {
+    film.masks = await Promise.all(film.maskFiles.map(async ({ label, file }) => ({ label, layer: tinted(await createImageBitmap(file)) })));
+  }
+  kept = [film, ...kept.filter((other) => other !== film && !other.gone)];
+  for (const old of kept.slice(KEPT).filter((other) => other !== current)) close(old);
+  if (film === current) drawFilm();
+}
+
+function close(film) {
+  film.picture?.close();
+  film.picture = film.masks = null;
+  kept = kept.filter((other) => other !== film);
+}
+
+function thumbnailOf(bitmap) {
+  const canvas = make("canvas", { width: 92, height: 92, "aria-hidden": "true" });
+  const side = Math.min(bitmap.width, bitmap.height);
+  canvas.getContext("2d").drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, 92, 92);
+  return canvas;
+}
 
 function add(files) {
   if (!files.length) return;
@@ -106,11 +146,8 @@ function pump() {
 async function read(film) {
   const start = performance.now();
   const [shown] = await Promise.all([isShown(film.file), healthy]);
-  const picture = shown ? createImageBitmap(film.file).catch(() => null) : null;
-  picture?.then((bitmap) => {
-    if (bitmap && !film.picture) Object.assign(film, { picture: bitmap, width: bitmap.width, height: bitmap.height });
-    if (film === current) drawFilm();
-  });
+  if (shown) film.source = film.file;
+  const preview = open(film).catch(() => { film.source = null; });
   const wanted = new URLSearchParams({ report: "true", maps: "true" });
   if (!shown) wanted.set("display", "true");
   if (health?.segmentation?.length) wanted.set("masks", "true");
@@ -120,7 +157,9 @@ async function read(film) {
   const response = await post();
   const answer = await response.json();
   if (!response.ok) {
-    Object.assign(film, { state: "failed", error: answer.error });
+    await preview;
+    close(film);
+    Object.assign(film, { state: "failed", error: answer.error, source: null });
     return;
   }
   const { pictures = {}, maps, ...rest } = answer;
@@ -129,14 +168,15 @@ async function read(film) {
   const { length } = positives(film);
   $("said").textContent = `${film.name}: ${unlike(film) ? "not like the films the model knows; " : ""}${length || "no"} findings above threshold`;
   if (film === current) showAnswer(current, heat, chooseMap);
-  if (pictures.display) film.picture = await bitmapOf(pictures.display);
-  await picture;
-  if (!film.picture) {
+  film.maskFiles = pictures.masks?.map((mask) => ({ label: mask.label, file: blobOf(mask) }));
+  if (pictures.display) film.source = blobOf(pictures.display);
+  await preview;
+  if (!film.source) {
     wanted.set("display", "true");
     const again = await (await post()).json();
-    if (again.pictures?.display) film.picture = await bitmapOf(again.pictures.display);
+    if (again.pictures?.display) film.source = blobOf(again.pictures.display);
   }
-  film.masks = await Promise.all((pictures.masks ?? []).map(async (mask) => ({ label: mask.label, layer: tinted(await bitmapOf(mask)) })));
+  await open(film);
 }
 
 const positives = (film) => (film.answer?.findings ?? []).filter((finding) => finding.positive);
@@ -144,7 +184,8 @@ const positives = (film) => (film.answer?.findings ?? []).filter((finding) => fi
 function remove(film) {
   const at = films.indexOf(film);
   films.splice(at, 1);
-  film.picture?.close?.();
+  film.gone = true;
+  close(film);
   if (film === current) select(films[at] ?? films[at - 1] ?? null);
   document.body.dataset.films = films.length ? "some" : "none";
   listFilms();
@@ -154,14 +195,8 @@ function listFilms() {
   const focused = document.activeElement?.closest?.("#films li")?.film;
   $("films").replaceChildren(...films.map((film) => {
     const [text, kind] = summary(film);
-    const thumbnail = make("canvas", { width: 92, height: 92, "aria-hidden": "true" });
-    if (film.picture) {
-      const side = Math.min(film.picture.width, film.picture.height);
-      const [x, y] = [(film.picture.width - side) / 2, (film.picture.height - side) / 2];
-      thumbnail.getContext("2d").drawImage(film.picture, x, y, side, side, 0, 0, 92, 92);
-    }
     const entry = make("button", { type: "button", class: "entry", "aria-current": String(film === current), onclick: () => select(film) },
-      thumbnail, make("span", {}, make("b", {}, film.name), make("small", { class: kind }, text)));
+      film.thumbnail ?? make("canvas", { width: 92, height: 92, "aria-hidden": "true" }), make("span", {}, make("b", {}, film.name), make("small", { class: kind }, text)));
     const gone = make("button", { type: "button", class: "remove", "aria-label": `Remove ${film.name}`, title: "Remove", onclick: () => remove(film) }, "×");
     const item = make("li", {}, entry, gone);
     item.film = film;
@@ -185,6 +220,7 @@ function select(film) {
   if (heat && heat !== "attention" && film?.maps && !film.maps.findings.some((f) => f.label === heat)) heat = "attention";
   for (const item of $("films").children) item.firstChild.setAttribute("aria-current", String(item.film === film));
   show();
+  if (film) open(film).catch(() => {}); // read() says why
 }
 
 // ---------------------------------------------------------------- the viewer
