@@ -209,6 +209,15 @@ fn watched_files_have_names_of_their_own_and_versions_in_order() {
     // Back to the earlier bytes: the results must follow.
     assert!(matches!(hand_in_file(&queue, "a.png", b"one"), Accepted::New(_)));
     assert_eq!(take(&queue).name, "a");
+    // Also while both still wait.
+    hand_in_file(&queue, "b.png", b"one");
+    hand_in_file(&queue, "b.png", b"two!");
+    hand_in_file(&queue, "b.png", b"one");
+    for bytes in [&b"two!"[..], b"one"] {
+        let job = take(&queue);
+        assert_eq!((job.name.as_str(), fs::read(&job.path).unwrap().as_slice()), ("b", bytes));
+        queue.end(&job, &ending(State::Done, &[])).unwrap();
+    }
 }
 
 #[test]

@@ -126,8 +126,8 @@ impl Edge {
         let mut found = None;
         self.until(event, |edge| {
             let log = edge.log();
-            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            found = lines.filter(|line| line["event"] == event).next_back();
+            let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            found = lines.rfind(|line| line["event"] == event);
             found.is_some()
         });
         found.unwrap()

@@ -139,8 +139,8 @@ impl Queue {
             .map_err(failed)?;
         if let Some((id, state, sha256, older)) = known {
             let same = sha256 == sealed.sha256;
-            let ended = matches!(state, State::Done | State::Dead);
-            if !(ended && older || state == State::Dead && !same) {
+            let again = older && state != State::Running || state == State::Dead && !same;
+            if !again {
                 inner.db.execute("UPDATE objects SET stamp = ?2 WHERE id = ?1", params![id, stamp]).map_err(failed)?;
                 return Ok(if same { Accepted::Known(id, state) } else { Accepted::Other(id, state) });
             }
