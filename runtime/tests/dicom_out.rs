@@ -39,7 +39,7 @@ fn wish() -> Wish {
 
 fn read(source: &[u8], wish: &Wish) -> (Scan, Reading) {
     let options = Options { force_photometric: true, ..Options::default() };
-    let scan = decode(source, options).unwrap();
+    let scan = options.decode(source).unwrap();
     let reading = READER.lock().unwrap().read("film.dcm", &scan, Duration::ZERO, wish).unwrap();
     (scan, reading)
 }
@@ -405,7 +405,7 @@ proptest! {
             source[132 + at.index(header - 132)] = value;
         }
         let options = Options { force_photometric: true, ..Options::default() };
-        if let Ok(scan) = decode(&source, options)
+        if let Ok(scan) = options.decode(&source)
             && let Ok(objects) = objects(&source, &scan, reading)
         {
             let sr = parse(&objects[0].1);
