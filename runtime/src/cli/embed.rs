@@ -129,7 +129,7 @@ impl Embed {
         let mut bytes = Vec::with_capacity(length * 4);
         for path in scans {
             bytes.clear();
-            match self.row(engine, preprocessing, path, options) {
+            match self.row(engine, preprocessing, path, &options) {
                 Ok(row) => {
                     tally.done += 1;
                     bytes.extend(row.iter().flat_map(|x| x.to_le_bytes()));
@@ -148,9 +148,9 @@ impl Embed {
         Ok(Ok(()))
     }
 
-    fn row(&self, engine: &Engine, preprocessing: &Preprocessing, path: &Path, options: Options) -> Result<Vec<f32>> {
+    fn row(&self, engine: &Engine, preprocessing: &Preprocessing, path: &Path, options: &Options) -> Result<Vec<f32>> {
         let shape = engine.shape();
-        let scan = scan::read(path, options)?;
+        let scan = options.read(path)?;
         let mut pixels = vec![0.0; 3 * shape.image_size * shape.image_size];
         preprocess(&scan, preprocessing, &mut pixels)?;
         let outputs = engine.run(&pixels, 1)?;

@@ -111,7 +111,7 @@ impl Infer {
     }
 
     fn one(&self, reader: &Reader, wish: &Wish, path: &Path, several: bool) -> Result<Answer> {
-        let (scan, reading) = reader.read_file(path, self.options.options(), wish)?;
+        let (scan, reading) = reader.read_file(path, &self.options.options(), wish)?;
         if let (Some(target), Some(picture)) = (&self.heatmap, &reading.heatmap) {
             heatmap::write(&place(target, path, "png", several), picture)?;
         }

@@ -17,7 +17,7 @@ use crate::output::json::{Answer, Embedding, EngineInfo, INFER_SCHEMA, Input, Mo
 use crate::preprocess::{Geometry, preprocess};
 use crate::probe::{self, Distance};
 use crate::report;
-use crate::scan::{self, Options, Scan};
+use crate::scan::{Options, Scan};
 
 pub use maps::{Crop, Evidence, Maps};
 
@@ -123,10 +123,10 @@ impl Reader {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// Those of [`scan::read`] and [`Reader::read`].
-    pub fn read_file(&self, path: &Path, options: impl Into<Options>, wish: &Wish) -> Result<(Scan, Reading)> {
+    /// Those of [`Options::read`] and [`Reader::read`].
+    pub fn read_file(&self, path: &Path, options: &Options, wish: &Wish) -> Result<(Scan, Reading)> {
         let start = Instant::now();
-        let scan = scan::read(path, options)?;
+        let scan = options.read(path)?;
         let reading = self.read(&path.to_string_lossy(), &scan, start.elapsed(), wish)?;
         Ok((scan, reading))
     }
