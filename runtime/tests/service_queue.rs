@@ -153,6 +153,17 @@ fn the_audit_has_each_line_once_whatever_was_written_last() {
     assert_eq!(*audit(out.path()).last().unwrap(), 3);
 }
 
+#[cfg(unix)]
+#[test]
+fn films_are_for_this_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let here = tempfile::tempdir().unwrap();
+    let out = here.path().join("a/out");
+    drop(Queue::open(&out).unwrap());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&out) & 0o007, mode(&out.join("spool"))), (0, 0o700));
+}
+
 #[test]
 fn one_owner_many_lookers() {
     let out = tempfile::tempdir().unwrap();

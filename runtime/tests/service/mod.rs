@@ -177,6 +177,16 @@ impl Edge {
     }
 }
 
+impl Edge {
+    /// Processor time so far, seconds: what the work costs, however busy the machine is.
+    pub fn processor(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        // utime and stime, in ticks of 1/100 s (proc_pid_stat(5))
+        fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
+    }
+}
+
 impl Drop for Edge {
     fn drop(&mut self) {
         let _ = self.child.kill();

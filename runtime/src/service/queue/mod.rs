@@ -11,7 +11,8 @@ mod purge;
 mod recover;
 mod state;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -67,7 +68,10 @@ impl Queue {
     /// `Usage` when another process owns the folder, `Io`.
     pub fn open(out: &Path) -> Result<Queue> {
         let spool = out.join("spool");
-        fs::create_dir_all(&spool).map_err(|e| Error::io(&spool, e))?;
+        // Folders that are made here are for this user and its group, the films for this user alone.
+        for (folder, mode) in [(out, 0o750), (spool.as_path(), 0o700)] {
+            DirBuilder::new().recursive(true).mode(mode).create(folder).map_err(|e| Error::io(folder, e))?;
+        }
         let owner = own(out)?;
         sweep(&spool)?;
         sweep(out)?;
