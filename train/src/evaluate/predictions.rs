@@ -1,7 +1,7 @@
 //! What heads say about films, whatever the heads come from.
 
 use rad_dino_edge::checkpoint::Probes;
-use rad_dino_edge::model::manifest::{Calibration, Finding, Heads, OutOfDistribution};
+use rad_dino_edge::model::manifest::{Calibration, Finding, Heads, Manifest, OutOfDistribution};
 
 use super::Overlaps;
 use crate::features::Encoder;
@@ -39,6 +39,19 @@ impl Predictions {
         let Some(manifest) = encoder.engine().manifest() else { return Predictions::default() };
         let output = |name: &str| Some(features.select(0..features.rows, encoder.columns(name)?));
         let mut predictions = assemble(&manifest.heads, output);
+        predictions.flag(manifest.out_of_distribution.as_ref(), features);
+        predictions
+    }
+
+    /// The same outputs under the labels, calibrations, thresholds and limit of `manifest`, which names the same heads.
+    pub fn with_manifest(&self, manifest: &Manifest, features: &Matrix) -> Self {
+        let mut predictions = self.clone();
+        for ((finding, _), fresh) in predictions.findings.iter_mut().zip(&manifest.heads.findings) {
+            finding.clone_from(fresh);
+        }
+        if let (Some((calibration, _)), Some(fresh)) = (&mut predictions.sex, manifest.heads.sex) {
+            *calibration = fresh;
+        }
         predictions.flag(manifest.out_of_distribution.as_ref(), features);
         predictions
     }

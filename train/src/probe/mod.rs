@@ -27,5 +27,5 @@ pub use columns::Columns;
 pub use examples::Examples;
 pub use knn::Knn;
 pub use linear::Linear;
-pub use question::{Answer, Question};
+pub use question::{Answer, Question, decide};
 pub use task::Task;

@@ -76,7 +76,7 @@ pub fn distances(fitted: &OutOfDistribution, features: &Matrix, rows: &[usize]) 
 
 /// The largest over sources of a high quantile of the val distances, times a margin; sources with few val films have
 /// no say unless all are small.
-fn limit(distances: &[f64], val: &Examples) -> f64 {
+pub fn limit(distances: &[f64], val: &Examples) -> f64 {
     let of_source = |source: usize| {
         let own = distances.iter().zip(&val.source).filter(|(_, s)| **s == source);
         let mut own: Vec<f64> = own.map(|(d, _)| *d).collect();
