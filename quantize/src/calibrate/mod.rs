@@ -33,6 +33,9 @@ pub struct Calibration {
     pub films: usize,
     /// Largest share of the blocks' weights that may stay f16, 0 to 1.
     pub fallback_budget: f64,
+    /// Layers stay f16 until the CLS cosine with fp32 reaches this on average, and twice its distance from 1 on the worst
+    /// film.
+    pub target_cosine: f64,
 }
 
 impl Calibration {
@@ -40,10 +43,20 @@ impl Calibration {
     pub const FILMS: usize = 32;
     /// Budget unless said otherwise.
     pub const FALLBACK_BUDGET: f64 = 0.1;
+    /// Target unless said otherwise: what Contract 2 promises.
+    pub const TARGET_COSINE: f64 = 0.999;
+
+    /// These films and everything else unless said otherwise.
+    pub fn new(data: Vec<PathBuf>) -> Self {
+        Calibration {
+            data,
+            films: Self::FILMS,
+            fallback_budget: Self::FALLBACK_BUDGET,
+            target_cosine: Self::TARGET_COSINE,
+        }
+    }
 }
 
-/// Contract 2's cosines of the CLS token: layers stay f16 until the calibration films reach them.
-const TARGET: (f64, f64) = (0.999, 0.998);
 /// Films of the scan of single layers, the first ones.
 const SCAN_FILMS: usize = 8;
 
@@ -62,9 +75,12 @@ pub(crate) fn calibrate(
     options: &Calibration,
     progress: &mut (dyn FnMut(usize, usize) + Send),
 ) -> Result<Calibrated> {
-    if !(0.0..=1.0).contains(&options.fallback_budget) || options.films == 0 {
-        let message = format!("{} films with a budget of {} make no calibration", options.films, options.fallback_budget);
-        return Err(Error::new(ErrorKind::Usage, message).hint("the budget is a share between 0 and 1"));
+    let shares = [options.fallback_budget, options.target_cosine];
+    if !shares.iter().all(|share| (0.0..=1.0).contains(share)) || options.films == 0 {
+        let message = "a calibration needs films, and a budget and a target between 0 and 1";
+        return Err(
+            Error::new(ErrorKind::Usage, message).hint("see --calibration-films, --fallback-budget, --target-cosine")
+        );
     }
     let dataset = Dataset::read(&options.data)?;
     let chosen = films::choose(&dataset, options.films);
@@ -73,7 +89,7 @@ pub(crate) fn calibrate(
     let engine = Engine::from_weights(weights, image_size, position, None, None, String::new(), 0)?;
     let network = engine.network().ok_or_else(|| Error::new(ErrorKind::Internal, "an engine without a network"))?;
     let simulator = Simulator { network, config: &weights.config };
-    Ok(engine.alone(|| run(&simulator, weights, &pixels, options.fallback_budget, progress)))
+    Ok(engine.alone(|| run(&simulator, weights, &pixels, options, progress)))
 }
 
 fn of(inputs: &LayerInputs, layer: Layer) -> &[f32] {
@@ -89,9 +105,10 @@ fn run(
     simulator: &Simulator<'_>,
     weights: &EncoderWeights,
     pixels: &[Vec<f32>],
-    budget: f64,
+    options: &Calibration,
     progress: &mut (dyn FnMut(usize, usize) + Send),
 ) -> Calibrated {
+    let (budget, target) = (options.fallback_budget, options.target_cosine);
     let depth = weights.blocks.len();
     let steps = 2 * depth + 1;
     let heads = weights.config.num_attention_heads;
@@ -134,7 +151,8 @@ fn run(
     }
     progress(2 * depth, steps);
     let plain = simulator.run(&plain, &embedded, &expected);
-    let mut packed: Vec<Block> = blocks.iter().map(|(folded, rounded)| simulator.block(folded, rounded, true)).collect();
+    let mut packed: Vec<Block> =
+        blocks.iter().map(|(folded, rounded)| simulator.block(folded, rounded, true)).collect();
     let calibrated = simulator.run(&packed, &embedded, &expected);
     let all: usize = layers.iter().map(|layer| layer.weights).sum();
     let mut written = calibrated;
@@ -143,7 +161,7 @@ fn run(
     let harm = |i: &usize| (1.0 - layers[*i].cls_cosine_alone) / layers[*i].weights as f64;
     order.sort_by(|a, b| harm(b).total_cmp(&harm(a)));
     for i in order {
-        if written.cls_mean >= TARGET.0 && written.cls_worst >= TARGET.1 {
+        if written.cls_mean >= target && written.cls_worst >= 1.0 - 2.0 * (1.0 - target) {
             break;
         }
         let weights = layers[i].weights;

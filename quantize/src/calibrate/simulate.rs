@@ -3,7 +3,6 @@
 use half::f16;
 use rad_dino_edge::checkpoint::Config;
 use rad_dino_edge::engine::{Activation, Block, LayerNorm, Linear as EngineLinear, Network};
-use rad_dino_edge::model::manifest::Precision;
 use rad_dino_kernels::{Epilogue, Kernels, PackedF32, PackedI8};
 
 use crate::fold::{FoldedBlock, Layer, Linear};
@@ -146,9 +145,4 @@ pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
 pub(crate) fn alone(layer: Layer, one: Rounded) -> [Rounded; 4] {
     let mut one = Some(one);
     Layer::ALL.map(|l| if l == layer { one.take().unwrap_or(Rounded::F32) } else { Rounded::F32 })
-}
-
-/// Whether a layer is int8.
-pub(crate) fn is_int8(rounded: &Rounded) -> bool {
-    rounded.precision() == Precision::Int8
 }

@@ -85,7 +85,8 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<bool> {
 
 fn text(outcome: &Outcome) -> String {
     let [fitted, measured] = outcome.films;
-    let mut lines = vec![format!("version {}, fitted on {fitted} films, measured on {measured} of split test", outcome.version)];
+    let mut lines =
+        vec![format!("version {}, fitted on {fitted} films, measured on {measured} of split test", outcome.version)];
     let number = |x: Option<f64>| x.map_or_else(|| "–".to_owned(), |x| format!("{x:.3}"));
     for label in &outcome.labels {
         lines.push(format!(

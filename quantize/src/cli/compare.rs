@@ -104,7 +104,8 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<bool> {
 /// Runs the model alone in a process of its own; None where that or /proc does not work.
 fn memory_of(model: &Path, threads: usize) -> Option<f64> {
     let program = std::env::current_exe().ok()?;
-    let output = Command::new(program).arg("memory").arg(model).arg("--threads").arg(threads.to_string()).output().ok()?;
+    let output =
+        Command::new(program).arg("memory").arg(model).arg("--threads").arg(threads.to_string()).output().ok()?;
     output.status.success().then(|| String::from_utf8(output.stdout).ok()?.trim().parse().ok()).flatten()
 }
 
@@ -122,7 +123,8 @@ pub(super) fn memory(arguments: &Memory) -> Result<()> {
     let engine = Engine::from_file(&arguments.model, arguments.threads)?;
     let side = engine.shape().image_size;
     engine.run(&vec![0.0; 3 * side * side], 1)?;
-    let status = std::fs::read_to_string("/proc/self/status").map_err(|e| Error::io(Path::new("/proc/self/status"), e))?;
+    let status =
+        std::fs::read_to_string("/proc/self/status").map_err(|e| Error::io(Path::new("/proc/self/status"), e))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes: Option<f64> = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse().ok());
     let kilobytes = kilobytes.ok_or_else(|| Error::new(ErrorKind::Io, "the system does not tell a peak of memory"))?;

@@ -41,6 +41,9 @@ pub(super) struct Arguments {
     /// Largest share of the blocks' weights that may stay f16 where int8 would miss the promised cosines.
     #[arg(long, value_name = "SHARE", default_value_t = Calibration::FALLBACK_BUDGET, requires = "calibration")]
     fallback_budget: f64,
+    /// CLS cosine with fp32 that the calibration films have to reach before layers stop to stay f16.
+    #[arg(long, value_name = "COSINE", default_value_t = Calibration::TARGET_COSINE, requires = "calibration")]
+    target_cosine: f64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -75,6 +78,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<()> {
             data: arguments.calibration.clone(),
             films: arguments.calibration_films,
             fallback_budget: arguments.fallback_budget,
+            target_cosine: arguments.target_cosine,
         }),
     };
     let bar = bar("converting", "step", quiet);

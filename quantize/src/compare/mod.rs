@@ -87,9 +87,8 @@ pub fn compare(
 }
 
 fn row(source: &str, measure: &Measure, theirs: &[Measure]) -> Option<Row> {
-    let same = |other: &&Measure| {
-        (other.task, &other.label, other.name) == (measure.task, &measure.label, measure.name)
-    };
+    let same =
+        |other: &&Measure| (other.task, &other.label, other.name) == (measure.task, &measure.label, measure.name);
     let other = theirs.iter().find(same)?;
     Some(Row {
         source: source.to_owned(),
@@ -104,11 +103,7 @@ fn row(source: &str, measure: &Measure, theirs: &[Measure]) -> Option<Row> {
     })
 }
 
-fn masks(
-    encoder: &Encoder,
-    dataset: &Dataset,
-    skipped: &mut impl FnMut(&Path, &Error),
-) -> Result<Option<Overlaps>> {
+fn masks(encoder: &Encoder, dataset: &Dataset, skipped: &mut impl FnMut(&Path, &Error)) -> Result<Option<Overlaps>> {
     let labels = encoder.engine().manifest().map(|m| m.heads.segmentation.clone()).unwrap_or_default();
     let mut failed = Vec::new();
     let found = overlaps(encoder, &labels, dataset, &mut failed, true)?;

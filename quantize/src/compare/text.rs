@@ -6,7 +6,8 @@ use super::report::{Comparison, File};
 
 /// The text of `compare --format text`.
 pub fn text(found: &Comparison) -> String {
-    let mut lines = vec![format!("{:10} {:24} {:>9} {:>22} {:>12}", "", "model", "file", "encoder, median (min)", "peak memory")];
+    let mut lines =
+        vec![format!("{:10} {:24} {:>9} {:>22} {:>12}", "", "model", "file", "encoder, median (min)", "peak memory")];
     for (role, file) in [("reference", &found.reference), ("candidate", &found.candidate)] {
         lines.push(file_line(role, file));
     }

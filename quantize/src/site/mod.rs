@@ -124,13 +124,7 @@ pub fn calibrate(
 }
 
 /// What depends on probabilities is measured again, on test; what does not, stays.
-fn metrics(
-    manifest: &mut Manifest,
-    dataset: &Dataset,
-    before: &Predictions,
-    after: &Predictions,
-    labels: &[Fitted],
-) {
+fn metrics(manifest: &mut Manifest, dataset: &Dataset, before: &Predictions, after: &Predictions, labels: &[Fitted]) {
     const OF_DECISIONS: [&str; 4] = ["ece", "sensitivity", "specificity", "accuracy"];
     let limit = before.out_of_distribution != after.out_of_distribution;
     let stale = |task: &str, label: &str, metric: &str| {
@@ -178,7 +172,9 @@ fn features(
         progress(kept.len(), all);
     }
     if features.rows == 0 {
-        return Err(Error::new(ErrorKind::Data, "no film could be read").hint("check the manifest's file and split columns"));
+        return Err(
+            Error::new(ErrorKind::Data, "no film could be read").hint("check the manifest's file and split columns")
+        );
     }
     let mut at = kept.into_iter();
     dataset.retain(|_| at.next().unwrap_or(false));

@@ -21,7 +21,11 @@ pub(super) fn svg(labels: &[Fitted]) -> String {
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
     for (word, (colour, x)) in ["before", "after"].iter().zip(COLOURS.iter().zip([GAP, GAP + 70.0])) {
-        let _ = writeln!(out, "<circle cx=\"{x}\" cy=\"16\" r=\"5\" fill=\"{colour}\"/><text x=\"{}\" y=\"20\">{word}</text>", x + 9.0);
+        let _ = writeln!(
+            out,
+            "<circle cx=\"{x}\" cy=\"16\" r=\"5\" fill=\"{colour}\"/><text x=\"{}\" y=\"20\">{word}</text>",
+            x + 9.0
+        );
     }
     for (i, label) in labels.iter().enumerate() {
         let left = GAP + (i % COLUMNS) as f64 * (SIDE + GAP);
@@ -59,7 +63,10 @@ fn square(out: &mut String, label: &Fitted, left: f64, top: f64) {
         let _ = writeln!(out, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\"/>", line.join(" "));
         for bin in filled {
             let ((x, y), radius) = (place(bin), 2.0 + 8.0 * (bin.weight / all).sqrt());
-            let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius:.1}\" fill=\"{colour}\" fill-opacity=\"0.6\"/>");
+            let _ = writeln!(
+                out,
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius:.1}\" fill=\"{colour}\" fill-opacity=\"0.6\"/>"
+            );
         }
     }
 }

@@ -7,7 +7,7 @@ use rad_dino_train::data::{Dataset, Film, Sex, Split};
 use rad_dino_train::evaluate::Predictions;
 use rad_dino_train::linalg::Matrix;
 use rad_dino_train::metrics::calibration::{BINS, Bin, expected_calibration_error, reliability};
-use rad_dino_train::probe::{Examples, decide, ood};
+use rad_dino_train::probe::{Examples, decide, ood, pose};
 use serde::Serialize;
 
 /// Films with, and films without a label that a fit needs.
@@ -78,6 +78,10 @@ pub(super) fn refit(manifest: &mut Manifest, dataset: &Dataset, features: &Matri
                 let limit = ood::limit(&distances, &films);
                 out.limit = Some([entry.limit, limit]);
                 entry.limit = limit;
+                let scores = pose::scores(entry, features, &films.rows).unwrap_or_default();
+                for (detector, scores) in entry.detectors.iter_mut().zip(scores) {
+                    detector.bias -= pose::limit(&scores, &films).unwrap_or(0.0);
+                }
             }
             None => out.notes.push(format!("out_of_distribution: {} films, {MIN_FILMS} are needed", films.len())),
         }
@@ -98,14 +102,17 @@ fn fit(
     let (all, positives) = (films.len(), films.positives());
     if positives < MIN_CLASS || all - positives < MIN_CLASS {
         let without = all - positives;
-        return Err(format!("{task} {label}: {positives} films with and {without} without, {MIN_CLASS} of each are needed"));
+        return Err(format!(
+            "{task} {label}: {positives} films with and {without} without, {MIN_CLASS} of each are needed"
+        ));
     }
     let of = |rows: &[usize]| rows.iter().map(|&row| logits[row]).collect::<Vec<f64>>();
     let (fresh, cut) =
         decide(of, &films).ok_or_else(|| format!("{task} {label}: on these films the head says the opposite"))?;
     let test = examples(dataset, &truth, |split| split == Split::Test);
     let (positive, weights) = (test.is_positive(), vec![1.0; test.len()]);
-    let probabilities = [calibration, fresh].map(|c| of(&test.rows).iter().map(|z| c.probability(*z)).collect::<Vec<_>>());
+    let probabilities =
+        [calibration, fresh].map(|c| of(&test.rows).iter().map(|z| c.probability(*z)).collect::<Vec<_>>());
     Ok(Fitted {
         task,
         label: label.to_owned(),
@@ -119,11 +126,7 @@ fn fit(
 }
 
 /// The films of some splits of which the truth is known.
-fn examples(
-    dataset: &Dataset,
-    truth: impl Fn(&Film) -> Option<bool>,
-    wanted: impl Fn(Split) -> bool,
-) -> Examples {
+fn examples(dataset: &Dataset, truth: impl Fn(&Film) -> Option<bool>, wanted: impl Fn(Split) -> bool) -> Examples {
     let sources: BTreeMap<&str, usize> = dataset.sources().into_iter().enumerate().map(|(i, s)| (s, i)).collect();
     let mut out = Examples::default();
     for (row, film) in dataset.films.iter().enumerate().filter(|(_, film)| wanted(film.row.split())) {

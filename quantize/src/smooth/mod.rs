@@ -56,7 +56,8 @@ impl Level {
         let Some(strength) = strength else { return Level { mean, scale: vec![1.0; linear.inputs] } };
         let weights = linear.weight.chunks_exact(linear.outputs.max(1));
         let weights = weights.map(|row| row.iter().fold(TINY, |peak, w| peak.max(w.abs())));
-        let reach = range.low.iter().zip(&range.high).zip(&mean).map(|((low, high), m)| (high - m).max(m - low).max(TINY));
+        let reach =
+            range.low.iter().zip(&range.high).zip(&mean).map(|((low, high), m)| (high - m).max(m - low).max(TINY));
         let logs: Vec<f64> = reach
             .zip(weights)
             .map(|(reach, weight)| strength * f64::from(reach).ln() - (1.0 - strength) * f64::from(weight).ln())

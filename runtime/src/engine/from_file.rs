@@ -169,7 +169,22 @@ fn block(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, width: usize, last: boo
     let fc2 = reader.linear(&mut at, inner, width)?;
     let int8_attention = function == INT8_BLOCK;
     let record_attention = last;
-    Ok((function, Block { norm1, qkv, output, norm2, fc1, fc2_levelling, fc2, heads, activation, int8_attention, record_attention }))
+    Ok((
+        function,
+        Block {
+            norm1,
+            qkv,
+            output,
+            norm2,
+            fc1,
+            fc2_levelling,
+            fc2,
+            heads,
+            activation,
+            int8_attention,
+            record_attention,
+        },
+    ))
 }
 
 fn probes(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, patch_embed: &PatchEmbed) -> Result<Heads> {

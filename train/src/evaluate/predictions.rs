@@ -64,8 +64,7 @@ impl Predictions {
 
     fn flag(&mut self, fitted: Option<&OutOfDistribution>, features: &Matrix) {
         let rows: Vec<usize> = (0..features.rows).collect();
-        let distances = fitted.and_then(|f| Some((f.limit, ood::distances(f, features, &rows)?)));
-        self.out_of_distribution = distances.map(|(limit, d)| d.into_iter().map(|d| d > limit).collect());
+        self.out_of_distribution = fitted.and_then(|fitted| ood::flags(fitted, features, &rows));
     }
 }
 

@@ -12,6 +12,7 @@ pub mod knn;
 mod linear;
 pub mod logistic;
 pub mod ood;
+pub mod pose;
 pub mod question;
 pub mod ridge;
 #[cfg(feature = "burn")]
