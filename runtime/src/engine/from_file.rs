@@ -3,11 +3,11 @@
 use rad_dino_kernels::{Isa, PackedF32, PackedI8};
 use rayon::prelude::*;
 
-use super::block::{Activation, Block};
+use super::block::{Activation, Block, Levelling};
 use super::heads::{Head, Heads};
 use super::linear::Linear;
 use super::norm::LayerNorm;
-use super::parts::{BLOCK_FUNCTIONS, INT8_BLOCK, Parts};
+use super::parts::{INT8_BLOCK, Parts, block_function};
 use super::patch_embed::PatchEmbed;
 use super::segmentation::Segmentation;
 use crate::error::Result;
@@ -28,7 +28,7 @@ pub fn parts(file: &OnnxFile<'_>, isa: Isa) -> Result<Parts> {
     }
     let patch_embed = patch_embed(file, isa, first)?;
     let width = patch_embed.width();
-    let depth = blocks.iter().take_while(|node| BLOCK_FUNCTIONS.contains(&node.op_type)).count();
+    let depth = blocks.iter().take_while(|node| block_function(node.op_type).is_some()).count();
     let (blocks, rest) = blocks.split_at(depth);
     let (norm, heads) = match rest {
         [norm] if norm.op_type == "FinalNorm" => (norm, None),
@@ -135,7 +135,8 @@ fn patch_embed(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>) -> Result<PatchEm
 }
 
 fn block(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, width: usize, last: bool) -> Result<(&'static str, Block)> {
-    let function = BLOCK_FUNCTIONS.into_iter().find(|name| *name == node.op_type).unwrap_or(BLOCK_FUNCTIONS[0]);
+    let function = block_function(node.op_type);
+    let function = function.ok_or_else(|| refused(format!("`{}` is no block of ours", node.op_type)))?;
     let reader = Reader { file, isa, node };
     let heads = node.size("num_heads")?;
     if !width.is_multiple_of(heads) {
@@ -158,10 +159,32 @@ fn block(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, width: usize, last: boo
     }
     let fc1 = reader.linear(&mut at, width, hidden)?;
     let inner = if activation == Activation::SwiGlu { hidden / 2 } else { hidden };
+    // A layer starts with its weight [K, N]; what has one dimension here belongs to the levelling.
+    let levelled = reader.tensor(at)?.dims.len() == 1;
+    let fc2_levelling = match levelled {
+        true => Some(Levelling { mean: reader.floats(at, &[inner])?, factor: reader.floats(at + 1, &[inner])? }),
+        false => None,
+    };
+    at += 2 * usize::from(levelled);
     let fc2 = reader.linear(&mut at, inner, width)?;
     let int8_attention = function == INT8_BLOCK;
     let record_attention = last;
-    Ok((function, Block { norm1, qkv, output, norm2, fc1, fc2, heads, activation, int8_attention, record_attention }))
+    Ok((
+        function,
+        Block {
+            norm1,
+            qkv,
+            output,
+            norm2,
+            fc1,
+            fc2_levelling,
+            fc2,
+            heads,
+            activation,
+            int8_attention,
+            record_attention,
+        },
+    ))
 }
 
 fn probes(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, patch_embed: &PatchEmbed) -> Result<Heads> {

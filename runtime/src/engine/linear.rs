@@ -50,7 +50,7 @@ impl Linear {
     }
 }
 
-/// Scratch for quantised rows.
+/// Scratch for quantised rows; grows as it is needed.
 #[derive(Clone, Debug, Default)]
 pub struct Quantised {
     values: Vec<u8>,

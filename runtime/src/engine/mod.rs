@@ -19,6 +19,7 @@ mod parts;
 mod patch_embed;
 mod scratch;
 mod segmentation;
+mod trace;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,12 +35,17 @@ use crate::model::onnx::{OnnxFile, refused};
 use crate::output::mask;
 use crate::preprocess::Preprocessing;
 
+pub use block::{Activation, Block, Levelling};
+pub use context::Context;
+pub use linear::{Linear, Quantised};
+pub use norm::LayerNorm;
+pub use operator::Network;
 pub use outputs::Outputs;
+pub use parts::Parts;
+pub use patch_embed::PatchEmbed;
+pub use trace::LayerInputs;
 
-use context::Context;
 use foreign::Foreign;
-use operator::Network;
-use parts::Parts;
 use scratch::Scratch;
 
 /// Shape of what goes in and out.
@@ -215,6 +221,20 @@ impl Engine {
             Source::Ours { network, .. } => network.parts.heads.as_ref(),
             Source::Foreign(_) => None,
         }
+    }
+
+    /// The fused operators and what they run on, for those who take the network apart; None for a foreign graph.
+    pub fn network(&self) -> Option<&Network> {
+        match &self.source {
+            Source::Ours { network, .. } => Some(network),
+            Source::Foreign(_) => None,
+        }
+    }
+
+    /// Runs `task` on the engine's threads, while no pass runs.
+    pub fn alone<T: Send>(&self, task: impl FnOnce() -> T + Send) -> T {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.pool.install(task)
     }
 
     /// How long the heads took in the last run (part of that run's time).

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use image::{GrayImage, RgbImage};
 
+use crate::engine::heads::Heads as Features;
 use crate::engine::{Engine, Outputs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Manifest;
@@ -173,7 +174,8 @@ impl Reader {
         let output = |head: &str| outputs.get(Heads::output_name(head)).map(|(_, values)| values);
         let findings = output("findings").map(|logits| probe::findings(heads, logits));
         let attributes = probe::attributes(heads, output("sex"), output("age"), output("view"));
-        let warnings: Vec<_> = self.distance.iter().filter_map(|distance| unlike(distance, cls)).collect();
+        let features = Features::features(outputs.hidden(), engine.shape().prefix_tokens, cls.len());
+        let warnings: Vec<_> = self.distance.iter().filter_map(|distance| unlike(distance, cls, &features)).collect();
         let interpreted = clock.elapsed();
         let clock = Instant::now();
         let report = (wish.report && warnings.is_empty())
@@ -222,7 +224,16 @@ impl Reader {
     }
 }
 
-fn unlike(distance: &Distance, cls: &[f32]) -> Option<Warning> {
+fn unlike(distance: &Distance, cls: &[f32], features: &[f32]) -> Option<Warning> {
+    if let Some(label) = distance.detected(features) {
+        let message = match label {
+            "upside_down" => "this film looks upside down; turn it, and do not rely on the answer",
+            "sideways" => "this film seems to lie on its side; turn it, and do not rely on the answer",
+            "inverted" => "this film looks inverted (bones dark); invert it, and do not rely on the answer",
+            _ => "this does not look like the chest films the model was trained on; do not rely on the answer",
+        };
+        return Some(Warning { kind: "out_of_distribution", message: message.into() });
+    }
     let d = distance.of(cls);
     (d > distance.limit() || d.is_nan()).then(|| Warning {
         kind: "out_of_distribution",

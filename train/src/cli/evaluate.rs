@@ -4,17 +4,19 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use rad_dino_edge::checkpoint::{Checkpoint, Probes};
+use rad_dino_edge::model::manifest::OutOfDistribution;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
 use super::options::{Common, FeatureChoice, Featured, ScanLimits, featured};
 use super::{Tally, json, print};
+use crate::data::pose::Pose;
 use crate::data::{Dataset, Split};
 use crate::evaluate::fresh::{self, Wanted};
 use crate::evaluate::overlap::overlaps;
 use crate::evaluate::{Floor, Predictions, report, text};
 use crate::features::random::Shape;
-use crate::features::{Encoder, FeatureSource, Pixels};
-use crate::probe::Columns;
+use crate::features::{Encoder, FeatureSource, Pixels, Posed};
+use crate::probe::{Columns, ood};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum SplitChoice {
@@ -49,6 +51,10 @@ pub struct Evaluate {
     /// Fresh heads for each source, fitted on its own train split, instead of the checkpoint's.
     #[arg(long)]
     fit: bool,
+    /// Beside the upright films also these held wrongly (half turn, flipped, turned to both sides, inverted), and how many
+    /// of them the out-of-distribution warning flags.
+    #[arg(long)]
+    ood: bool,
     /// What fresh heads see.
     #[arg(long, value_enum, default_value = "cls_mean")]
     features: FeatureChoice,
@@ -101,6 +107,17 @@ impl Evaluate {
             let columns = Columns::all(pixels.width());
             floors.push((Floor::Pixels, self.featured(&pixels, &dataset, "pixels")?, columns));
         }
+        let mut posed: Vec<(Pose, Featured, Option<Vec<bool>>)> = Vec::new();
+        if self.ood {
+            let fitted = self.out_of_distribution(folder, &encoder)?;
+            let upright = of_split(&model.dataset, split);
+            for pose in Pose::ALL {
+                let data = self.featured(&Posed::new(&encoder, pose), &upright, pose.as_str())?;
+                let rows: Vec<usize> = (0..data.features.rows).collect();
+                let flags = ood::flags(&fitted, &data.features, &rows);
+                posed.push((pose, data, flags));
+            }
+        }
         let mut reports = 0;
         for (number, source) in model.dataset.sources().into_iter().enumerate() {
             let columns = self.features.columns(encoder.dim());
@@ -109,8 +126,17 @@ impl Evaluate {
                 None => Some(fresh::fit(&model.dataset, &model.features, &columns, number, &wanted)),
             };
             let Some(own) = fresh.as_ref().or(predictions.as_ref()) else { continue };
-            let Some(first) = report(&model.dataset, source, split, own, None) else { continue };
+            let Some(mut first) = report(&model.dataset, source, split, own, None) else { continue };
             reports += 1;
+            for (pose, data, flagged) in &posed {
+                let predictions = Predictions { out_of_distribution: flagged.clone(), ..Predictions::default() };
+                if let Some(report) = report(&data.dataset, source, split, &predictions, None) {
+                    first.metrics.extend(report.metrics.into_iter().map(|mut metric| {
+                        pose.as_str().clone_into(&mut metric.label);
+                        metric
+                    }));
+                }
+            }
             self.show(&first)?;
             for (floor, data, columns) in &floors {
                 let fitted = fresh::fit(&data.dataset, &data.features, columns, number, &wanted);
@@ -147,6 +173,17 @@ impl Evaluate {
         Some(predictions).filter(|p| !p.is_empty()).ok_or_else(|| {
             Error::new(ErrorKind::Usage, format!("{}: there are no heads to evaluate", self.checkpoint.display()))
                 .hint("run rad-dino-train probe first, or fit fresh heads with --fit")
+        })
+    }
+
+    /// When a picture is no chest film, by the checkpoint or the model file.
+    fn out_of_distribution(&self, folder: bool, encoder: &Encoder) -> Result<OutOfDistribution> {
+        let read = if folder { Probes::read(&self.checkpoint, encoder.dim())? } else { None };
+        let of_file = || encoder.engine().manifest().and_then(|m| m.out_of_distribution.clone());
+        let found = read.map_or_else(of_file, |probes| probes.config.out_of_distribution);
+        found.ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("{}: knows no limit of distribution", self.checkpoint.display()))
+                .hint("leave --ood out, or run rad-dino-train probe first")
         })
     }
 
