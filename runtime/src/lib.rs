@@ -7,6 +7,8 @@ pub mod checkpoint;
 #[cfg(feature = "engine")]
 pub mod cli;
 #[cfg(feature = "engine")]
+pub mod doctor;
+#[cfg(feature = "engine")]
 pub mod engine;
 pub mod error;
 pub mod model;
@@ -17,5 +19,7 @@ pub mod probe;
 pub mod reader;
 pub mod report;
 pub mod scan;
+#[cfg(feature = "engine")]
+pub mod signature;
 
 pub use error::{Error, ErrorKind, Result};

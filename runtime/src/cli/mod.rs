@@ -1,11 +1,13 @@
 //! The command line: one file a subcommand.
 
 mod bench;
+mod doctor;
 mod embed;
 mod infer;
 mod info;
 mod model;
 mod options;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,10 @@ enum Command {
     Info(info::Info),
     /// How long the model takes on this machine.
     Bench(bench::Bench),
+    /// Whether this machine is fit to run.
+    Doctor(doctor::Doctor),
+    /// Whether a file is the one that was signed.
+    Verify(verify::Verify),
 }
 
 /// How a command over many inputs ended.
@@ -69,6 +75,8 @@ pub fn main() -> ExitCode {
         Command::Embed(embed) => embed.run(),
         Command::Info(info) => info.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Verify(verify) => verify.run(),
     };
     match result {
         Ok(tally) => ExitCode::from(tally.code()),
@@ -86,7 +94,7 @@ pub fn main() -> ExitCode {
 fn code(error: &Error) -> u8 {
     match error.kind() {
         ErrorKind::Usage => 2,
-        ErrorKind::Model | ErrorKind::Checkpoint => 3,
+        ErrorKind::Model | ErrorKind::Checkpoint | ErrorKind::Signature => 3,
         ErrorKind::Internal => 5,
         // An unreadable model file, preprocessor file or output folder: nothing was answered.
         ErrorKind::Io => 2,

@@ -25,6 +25,17 @@ pub struct Preprocessing {
 }
 
 impl Preprocessing {
+    /// For a graph that says nothing about its pixels: the whole picture at `size`, grey levels to [−1, 1].
+    pub fn plain(size: usize) -> Self {
+        Preprocessing {
+            shortest_edge: size,
+            crop_size: size,
+            rescale_factor: 1.0 / 255.0,
+            image_mean: [0.5; 3],
+            image_std: [0.5; 3],
+        }
+    }
+
     /// The same preprocessing for an input of `size`×`size` pixels: both resize and crop are scaled, so that the crop
     /// shows the same part of the scan.
     #[must_use]
