@@ -69,7 +69,7 @@ need_std() {
 # Debian 12's rustc-web with the arm64 standard library. The packages are unpacked, not installed, and apt's own state is
 # not touched: it gets lists and architectures of its own.
 debian_rust() {
-    local folder="$tools/debian-rust" apt packages
+    local folder="$tools/debian-rust" apt packages std deb
     command -v dpkg-deb >/dev/null || fail "no rustup target and no Debian" "install rustup and run rustup target add"
     if [ ! -e "$folder/complete" ]; then
         note "unpacking Debian's rustc with the arm64 standard library (140 MB to fetch, 620 MB unpacked)"
@@ -79,7 +79,10 @@ debian_rust() {
             -o "Dir::State::status=/var/lib/dpkg/status" -o "APT::Architecture=amd64" -o "APT::Architectures::=amd64"
             -o "APT::Architectures::=arm64" -o "Debug::NoLocking=1" -o "APT::Sandbox::User=$(id -un)" -q)
         apt-get "${apt[@]}" update >/dev/null
-        packages="$(apt-cache "${apt[@]}" depends rustc-web | sed -n 's/^ *Depends: \(libstd-rust-web-[0-9.]*\|libllvm[0-9]*\)$/\1/p')"
+        depends() { apt-cache "${apt[@]}" depends "$1" | sed -n "s/^ *Depends: \($2\)\$/\1/p"; }
+        std="$(depends libstd-rust-web-dev 'libstd-rust-web-[0-9.]*')"
+        [ -n "$std" ] || fail "Debian has no rustc-web here (Debian 12 has)" "install rustup and run rustup target add"
+        packages="$std $(depends "$std" 'libllvm[0-9]*')"
         # shellcheck disable=SC2086
         (cd "$folder/debs" && apt-get "${apt[@]}" download rustc-web $packages libstd-rust-web-dev libz3-4 \
             libstd-rust-web-dev:arm64 >/dev/null)
