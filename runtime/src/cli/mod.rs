@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod bench;
+mod doctor;
 mod embed;
 mod infer;
 mod info;
@@ -14,6 +15,7 @@ mod serve;
 mod service;
 #[cfg(feature = "service")]
 mod watch;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,10 @@ enum Command {
     /// Reads what a scanner sends by DICOM.
     #[cfg(all(feature = "service", feature = "dicom"))]
     Listen(Box<listen::Listen>),
+    /// Whether this machine is fit to run.
+    Doctor(doctor::Doctor),
+    /// Whether a file is the one that was signed.
+    Verify(verify::Verify),
 }
 
 /// How a command over many inputs ended.
@@ -91,6 +97,8 @@ pub fn main() -> ExitCode {
         Command::Watch(watch) => watch.run(),
         #[cfg(all(feature = "service", feature = "dicom"))]
         Command::Listen(listen) => listen.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Verify(verify) => verify.run(),
     };
     match result {
         Ok(tally) => ExitCode::from(tally.code()),
@@ -108,7 +116,7 @@ pub fn main() -> ExitCode {
 fn code(error: &Error) -> u8 {
     match error.kind() {
         ErrorKind::Usage => 2,
-        ErrorKind::Model | ErrorKind::Checkpoint => 3,
+        ErrorKind::Model | ErrorKind::Checkpoint | ErrorKind::Signature => 3,
         ErrorKind::Internal => 5,
         // An unreadable model file, preprocessor file or output folder: nothing was answered.
         ErrorKind::Io => 2,

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rad_dino_kernels::Isa;
+
 use super::options::{Common, ModelChoice};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,6 +32,17 @@ pub fn load_with_threads(choice: &ModelChoice, threads: usize, image_size: Optio
             Ok(Loaded { engine, name })
         }
         None => embedded(threads),
+    }
+}
+
+/// As [`load`], on the instruction set `isa`.
+pub fn load_on(choice: &ModelChoice, threads: usize, isa: Isa) -> Result<Engine> {
+    match &choice.model {
+        Some(path) => Engine::from_file_on(path, threads, isa).map_err(model_io),
+        #[cfg(feature = "embedded-model")]
+        None => Engine::from_bytes_on(crate::model::embedded::ENCODER, threads, isa),
+        #[cfg(not(feature = "embedded-model"))]
+        None => embedded(threads).map(|loaded| loaded.engine),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Parts from a model file of ours: every node is one function call, its weights are read straight from the file's bytes.
 
+use std::collections::HashSet;
+
 use rad_dino_kernels::{Isa, PackedF32, PackedI8};
 use rayon::prelude::*;
 
@@ -13,6 +15,10 @@ use super::segmentation::Segmentation;
 use crate::error::Result;
 use crate::model::onnx::{DOMAIN, INT8, Node, OnnxFile, refused};
 use crate::model::{SegmentationSizes, manifest};
+use crate::preprocess::MAX_SIDE;
+
+/// Logits of a mask, C·(s·g)²: 2²⁶ floats are 256 MB.
+const MAX_LOGITS: usize = 1 << 26;
 
 /// Reads the parts of `file` for the kernels of `isa`; blocks are packed in parallel on the current pool.
 ///
@@ -22,6 +28,7 @@ pub fn parts(file: &OnnxFile<'_>, isa: Isa) -> Result<Parts> {
     if let Some(stranger) = file.nodes.iter().find(|node| node.domain != DOMAIN) {
         return Err(refused(format!("node `{}` ({}) is no function of ours", stranger.name, stranger.op_type)));
     }
+    each_once(file)?;
     let [first, blocks @ ..] = &file.nodes[..] else { return Err(refused("the graph is empty")) };
     if first.op_type != "PatchEmbed" {
         return Err(refused(format!("the graph starts with `{}`, expected PatchEmbed", first.op_type)));
@@ -51,6 +58,18 @@ pub fn parts(file: &OnnxFile<'_>, isa: Isa) -> Result<Parts> {
     let final_norm = reader.norm(1, width)?;
     let heads = heads.map(|node| probes(file, isa, node, &patch_embed)).transpose()?;
     Ok(Parts { patch_embed, blocks, final_norm, heads })
+}
+
+/// A tensor belongs to one node. A small file that named a large tensor a thousand times would be packed a thousand times.
+fn each_once(file: &OnnxFile<'_>) -> Result<()> {
+    let mut seen = HashSet::new();
+    for node in &file.nodes {
+        let again = node.inputs.iter().find(|input| file.tensors.contains_key(**input) && !seen.insert(**input));
+        if let Some(input) = again {
+            return Err(refused(format!("node `{}`: tensor `{input}` is used twice", node.name)));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a node's inputs by position.
@@ -130,6 +149,9 @@ fn patch_embed(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>) -> Result<PatchEm
         return Err(refused(format!("tensor `{}` has shape {:?}: no square grid", positions.name, positions.dims)));
     }
     let positions = reader.floats(4, &[1, patches, width])?;
+    if grid.checked_mul(p).is_none_or(|side| side > MAX_SIDE) {
+        return Err(refused(format!("node `{}`: {grid} patches of {p} pixels a side are too many", node.name)));
+    }
     let projection = PackedF32::new(k, width, &bias, |i, j| values[j * k + i]);
     Ok(PatchEmbed { projection, prefix, positions, patch_size: p, grid })
 }
@@ -242,6 +264,9 @@ fn segmentation_head(
     let Some([channels, scale, convolutions]) = sizes.as_deref() else { return Err(refuse()) };
     let sizes = SegmentationSizes { channels: *channels, scale: *scale, hidden, convolutions: *convolutions };
     let rows = sizes.rows().ok_or_else(refuse)?;
+    if rows.saturating_mul(patch_embed.grid * patch_embed.grid) > MAX_LOGITS {
+        return Err(refuse());
+    }
     let mut layer = |outputs: usize, inputs: usize, side: usize| -> Result<(Vec<f32>, Vec<f32>)> {
         let weight = reader.floats(*at, &[outputs, inputs, side, side])?;
         let bias = reader.floats(*at + 1, &[outputs])?;

@@ -97,8 +97,15 @@ impl Engine {
     /// # Errors
     /// As [`Engine::from_file`].
     pub fn from_file_at(path: &Path, threads: usize, image_size: Option<usize>) -> Result<Self> {
-        let map = MappedFile::open(path).map_err(|e| Error::io(path, e))?;
-        Self::from_bytes_at(&map, threads, image_size).map_err(|e| e.at(path.display()))
+        Self::map(path, threads, image_size, isa_of_env()?)
+    }
+
+    /// As [`Engine::from_file`], on the instruction set `isa` whatever `RDE_ISA` says.
+    ///
+    /// # Errors
+    /// As [`Engine::from_file`].
+    pub fn from_file_on(path: &Path, threads: usize, isa: Isa) -> Result<Self> {
+        Self::map(path, threads, None, isa)
     }
 
     /// Loads a model from the bytes of its file.
@@ -106,11 +113,23 @@ impl Engine {
     /// # Errors
     /// As [`Engine::from_file`].
     pub fn from_bytes(bytes: &[u8], threads: usize) -> Result<Self> {
-        Self::from_bytes_at(bytes, threads, None)
+        Self::from_bytes_at(bytes, threads, None, isa_of_env()?)
     }
 
-    fn from_bytes_at(bytes: &[u8], threads: usize, image_size: Option<usize>) -> Result<Self> {
-        let isa = Isa::from_env().map_err(isa_error)?;
+    /// As [`Engine::from_bytes`], on the instruction set `isa` whatever `RDE_ISA` says.
+    ///
+    /// # Errors
+    /// As [`Engine::from_file`].
+    pub fn from_bytes_on(bytes: &[u8], threads: usize, isa: Isa) -> Result<Self> {
+        Self::from_bytes_at(bytes, threads, None, isa)
+    }
+
+    fn map(path: &Path, threads: usize, image_size: Option<usize>, isa: Isa) -> Result<Self> {
+        let map = MappedFile::open(path).map_err(|e| Error::io(path, e))?;
+        Self::from_bytes_at(&map, threads, image_size, isa).map_err(|e| e.at(path.display()))
+    }
+
+    fn from_bytes_at(bytes: &[u8], threads: usize, image_size: Option<usize>, isa: Isa) -> Result<Self> {
         let (pool, threads) = pool(threads)?;
         let file = OnnxFile::parse(bytes)?;
         let manifest = file.metadata.get(MANIFEST_KEY).map(|json| manifest(json)).transpose()?;
@@ -319,6 +338,10 @@ fn pool(threads: usize) -> Result<(rayon::ThreadPool, usize)> {
 
 fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn isa_of_env() -> Result<Isa> {
+    Isa::from_env().map_err(isa_error)
 }
 
 fn isa_error(error: rad_dino_kernels::IsaError) -> Error {
