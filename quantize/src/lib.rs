@@ -6,11 +6,13 @@
 
 pub mod cli;
 mod convert;
+mod decoder;
 mod fold;
 mod fp16;
 mod int8;
 mod onnx;
 
 pub use convert::{Options, Summary, convert, convert_with};
+pub use decoder::{DecoderOptions, DecoderSummary, convert_decoder};
 pub use fold::Linear;
 pub use int8::{QuantizedLinear, quantize};

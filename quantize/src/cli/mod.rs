@@ -1,6 +1,7 @@
 //! The command line.
 
 mod convert;
+mod decoder;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ struct Arguments {
 enum Command {
     /// Writes a checkpoint folder (Hugging Face layout) as one ONNX file.
     Convert(convert::Arguments),
+    /// Writes a report decoder's folder (Llama architecture, Hugging Face layout) as one ONNX file.
+    Decoder(decoder::Arguments),
 }
 
 /// Parses the process's arguments and runs. Exit codes: 0 done, 2 usage, 3 the checkpoint was refused or a file could
@@ -30,6 +33,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Convert(convert) => convert::run(&convert, arguments.quiet),
+        Command::Decoder(decoder) => decoder::run(&decoder, arguments.quiet),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

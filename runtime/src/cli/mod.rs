@@ -2,6 +2,7 @@
 
 mod bench;
 mod embed;
+mod generate;
 mod infer;
 mod info;
 mod model;
@@ -27,6 +28,8 @@ enum Command {
     Infer(infer::Infer),
     /// Feature vectors for scans.
     Embed(embed::Embed),
+    /// Continues tokens with a report decoder.
+    Generate(generate::Generate),
     /// What a model is, and what this machine runs it with.
     Info(info::Info),
     /// How long the model takes on this machine.
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Infer(infer) => infer.run(),
         Command::Embed(embed) => embed.run(),
+        Command::Generate(generate) => generate.run(),
         Command::Info(info) => info.run(),
         Command::Bench(bench) => bench.run(),
     };

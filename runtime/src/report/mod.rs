@@ -1,6 +1,9 @@
 //! The written report.
 
+#[cfg(feature = "engine")]
+pub mod decoder;
 mod template;
+pub mod tokenizer;
 
 pub use template::template;
 
