@@ -2,6 +2,7 @@
 
 #[cfg(feature = "engine")]
 pub mod decoder;
+pub mod labeller;
 mod template;
 pub mod tokenizer;
 

@@ -1,6 +1,6 @@
 //! Any network trained by gradients: sums over micro-batches, clipping, AdamW by groups.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
@@ -37,6 +37,24 @@ impl<B: AutodiffBackend> Learner<B> {
             };
             self.summed.insert(name, sum);
         }
+    }
+
+    /// First moments, second moments, and how many updates each parameter has had.
+    pub fn state(&self) -> (Flat<B::InnerBackend>, Flat<B::InnerBackend>, BTreeMap<String, u64>) {
+        let AdamW { first, second, updates, .. } = &self.optimizer;
+        (first.clone(), second.clone(), updates.clone())
+    }
+
+    /// Takes over what [`Learner::state`] gave.
+    pub fn restore(
+        &mut self,
+        first: Flat<B::InnerBackend>,
+        second: Flat<B::InnerBackend>,
+        updates: BTreeMap<String, u64>,
+    ) {
+        self.optimizer.first = first;
+        self.optimizer.second = second;
+        self.optimizer.updates = updates;
     }
 
     /// Takes the step and forgets its gradients; None, with the network unchanged, when they are not finite.

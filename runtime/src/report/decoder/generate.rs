@@ -10,7 +10,7 @@ pub enum Search {
     /// The most probable one.
     #[default]
     Greedy,
-    /// The best of several texts kept side by side, by mean log-probability.
+    /// The best of several texts kept side by side, by mean log-probability; one is greed.
     Beam(usize),
     /// Drawn from the probabilities after division of the logits by `temperature`; the same seed draws the same text.
     Sample {
@@ -87,7 +87,7 @@ impl Decoder {
         let mut logits = vec![];
         let last = hidden.len() - self.manifest.architecture.hidden_size;
         self.network.logits(&hidden[last..], &mut logits, &mut scratch);
-        if let Search::Beam(width) = options.search {
+        if let Search::Beam(width @ 2..) = options.search {
             let generated = self.beams(width, cache, logits, options, &mut scratch);
             generated.tokens.iter().for_each(|token| each(*token));
             return Ok(generated);
