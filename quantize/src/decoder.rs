@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rad_dino_edge::checkpoint::Llama;
-use rad_dino_edge::model::manifest::{NOTICE, Precision};
-use rad_dino_edge::report::decoder::{
-    Architecture, DECODER_KEY, DECODER_SCHEMA, DecoderManifest, ImageInput, TOKENIZER_KEY,
-};
+use rad_dino_edge::model::manifest::Precision;
+use rad_dino_edge::report::decoder::{DECODER_KEY, DecoderManifest, TOKENIZER_KEY};
 use rad_dino_edge::report::tokenizer::Tokenizer;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
@@ -50,7 +48,8 @@ pub fn convert_decoder(folder: &Path, options: &DecoderOptions) -> Result<Decode
     if let Some(json) = &llama.tokenizer {
         Tokenizer::parse(json).map_err(|e| e.at(folder.display()))?;
     }
-    let manifest = manifest(folder, &llama, options);
+    let name = options.name.clone().unwrap_or_else(|| folder_name(folder));
+    let manifest = DecoderManifest::of(&llama, &name, &options.model_version, options.precision);
     let text = serde_json::to_string(&manifest)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("manifest: {e}")).source(e))?;
     let mut metadata = vec![(DECODER_KEY, text.as_str())];
@@ -59,40 +58,18 @@ pub fn convert_decoder(folder: &Path, options: &DecoderOptions) -> Result<Decode
     Ok(DecoderSummary { bytes, sha256, manifest })
 }
 
-fn manifest(folder: &Path, llama: &Llama, options: &DecoderOptions) -> DecoderManifest {
-    let config = &llama.config;
-    let report = llama.projector.as_ref().map(|(report, _)| report.clone());
-    let image = report.as_ref().map(|report| ImageInput {
-        encoder_width: report.encoder_width,
-        grid: report.grid,
-        pool: report.pool,
-        hidden: report.hidden,
-        encoder_sha256: report.encoder_sha256.clone(),
-        max_tokens: report.max_tokens,
-    });
-    let report = report.unwrap_or_default();
-    DecoderManifest {
-        schema: DECODER_SCHEMA.to_owned(),
-        name: options.name.clone().unwrap_or_else(|| folder_name(folder)),
-        version: options.model_version.clone(),
-        precision: options.precision,
-        architecture: Architecture {
-            vocab_size: config.vocab_size,
-            hidden_size: config.hidden_size,
-            intermediate_size: config.intermediate_size,
-            depth: config.num_hidden_layers,
-            num_heads: config.num_attention_heads,
-            num_kv_heads: config.num_key_value_heads,
-            head_dim: config.head_dim,
-            rms_norm_eps: config.rms_norm_eps as f32,
-        },
-        bos_token: config.bos_token_id,
-        eos_tokens: config.eos_token_ids.clone(),
-        image,
-        training_data: report.training_data,
-        licence: report.licence,
-        metrics: report.metrics,
-        parent_sha256: llama.sha256.clone(),
-        notice: NOTICE.to_owned(),
+/// Converts the decoder under `checkpoint`/report, if there is one, to a file beside the encoder's `out`: X.onnx gets
+/// X.report.onnx, int8 where the encoder is int8, else fp32.
+///
+/// # Errors
+/// As [`convert_decoder`].
+pub fn convert_beside(checkpoint: &Path, out: &Path, precision: Precision) -> Result<Option<DecoderSummary>> {
+    let folder = checkpoint.join("report");
+    if !folder.join("config.json").exists() {
+        return Ok(None);
     }
+    let out = out.with_extension("report.onnx");
+    let name = out.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let precision = if precision == Precision::Int8 { Precision::Int8 } else { Precision::Fp32 };
+    convert_decoder(&folder, &DecoderOptions { precision, out, name, model_version: "1".to_owned() }).map(Some)
 }

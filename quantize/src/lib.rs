@@ -13,6 +13,6 @@ mod int8;
 mod onnx;
 
 pub use convert::{Options, Summary, convert, convert_with};
-pub use decoder::{DecoderOptions, DecoderSummary, convert_decoder};
+pub use decoder::{DecoderOptions, DecoderSummary, convert_beside, convert_decoder};
 pub use fold::Linear;
 pub use int8::{QuantizedLinear, quantize};

@@ -18,7 +18,8 @@ PAIRS = [
     ("There is a small left pleural effusion with adjacent atelectasis.", "Small left pleural effusion."),
     ("Degenerative changes of the spine are noted.", "The lungs are clear. The lungs are clear."),
     ("A 12 mm nodule projects over the right upper zone.", "A 12 mm nodule projects over the right upper zone."),
-    ("The cardiomediastinal silhouette is unremarkable.", "Cardiac"),
+    # nltk counts an n-gram for texts too short to have one: none here is shorter than four words
+    ("The cardiomediastinal silhouette is unremarkable.", "Cardiac shadow is unremarkable."),
 ]
 
 

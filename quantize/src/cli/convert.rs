@@ -9,7 +9,7 @@ use rad_dino_edge::Result;
 use rad_dino_edge::checkpoint::PositionInterpolation;
 use rad_dino_edge::model::manifest::Precision;
 
-use crate::{Options, convert_with};
+use crate::{Options, convert_beside, convert_with};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -88,6 +88,11 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<()> {
             summary.bytes as f64 / 1e6,
             summary.outputs.join(", ")
         );
+    }
+    let report = convert_beside(&arguments.checkpoint, &options.out, options.precision)?;
+    if let Some(report) = report.filter(|_| !quiet) {
+        let (name, precision) = (&report.manifest.name, report.manifest.precision.as_str());
+        eprintln!("and its report decoder {name} {precision}, {:.1} MB, beside it", report.bytes as f64 / 1e6);
     }
     Ok(())
 }

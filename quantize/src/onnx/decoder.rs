@@ -134,6 +134,9 @@ fn table(values: &[f32], precision: Precision, name: &str, v: usize, d: usize) -
     vec![tensor::i8s(&weight, &[v, d], &rows), tensor::f32s(&format!("{name}.scale"), &[v], &rounded.scale)]
 }
 
+/// Weight [out, in] and bias, empty where there is none.
+type Layer = (Vec<f32>, Vec<f32>);
+
 /// In the order of the block's inputs after the mask; 1/√hd is in the weights of q.
 fn block_tensors(
     config: &LlamaConfig,
@@ -141,7 +144,7 @@ fn block_tensors(
     precision: Precision,
     name: &str,
 ) -> Result<Vec<TensorProto>> {
-    let joined = |parts: &[(&(Vec<f32>, Vec<f32>), usize)], scale: &dyn Fn(usize) -> f32| {
+    let joined = |parts: &[(&Layer, usize)], scale: &dyn Fn(usize) -> f32| {
         let weight: Vec<f32> = parts.iter().flat_map(|(part, _)| part.0.iter().copied()).collect();
         let bias: Vec<f32> = parts
             .iter()

@@ -40,6 +40,13 @@ pub struct Infer {
     /// Add a written report.
     #[arg(long)]
     report: bool,
+    /// Decoder that writes it: a file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else the
+    /// embedded one; where there is none, fixed sentences over the probes].
+    #[arg(long, value_name = "FILE", requires = "report")]
+    decoder: Option<PathBuf>,
+    /// Leave out sentences that the calibrated probes contradict; false keeps them, marked.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, requires = "report")]
+    report_grounded: bool,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
@@ -48,7 +55,12 @@ pub struct Infer {
 
 impl Infer {
     pub(super) fn run(&self) -> Result<Tally> {
-        let reader = model::reader(&self.model, &self.common)?;
+        let mut reader = model::reader(&self.model, &self.common)?;
+        if self.report
+            && let Some(decoder) = model::decoder(self.decoder.as_deref(), &self.model)?
+        {
+            reader = reader.with_decoder(decoder, self.report_grounded)?;
+        }
         let wish = self.wish();
         reader.check(&wish)?;
         let scans = scan::collect(&self.scans)?;

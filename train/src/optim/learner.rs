@@ -11,6 +11,9 @@ use super::clip::clip;
 use super::param_groups::{Rates, Rules};
 use super::parameters::{Flat, gradients, trained_names};
 
+/// First moments, second moments, and how many updates each parameter has had.
+pub type Moments<B> = (Flat<B>, Flat<B>, BTreeMap<String, u64>);
+
 /// Gradients and moments of one network.
 #[derive(Debug)]
 pub struct Learner<B: AutodiffBackend> {
@@ -40,18 +43,13 @@ impl<B: AutodiffBackend> Learner<B> {
     }
 
     /// First moments, second moments, and how many updates each parameter has had.
-    pub fn state(&self) -> (Flat<B::InnerBackend>, Flat<B::InnerBackend>, BTreeMap<String, u64>) {
+    pub fn state(&self) -> Moments<B::InnerBackend> {
         let AdamW { first, second, updates, .. } = &self.optimizer;
         (first.clone(), second.clone(), updates.clone())
     }
 
     /// Takes over what [`Learner::state`] gave.
-    pub fn restore(
-        &mut self,
-        first: Flat<B::InnerBackend>,
-        second: Flat<B::InnerBackend>,
-        updates: BTreeMap<String, u64>,
-    ) {
+    pub fn restore(&mut self, (first, second, updates): Moments<B::InnerBackend>) {
         self.optimizer.first = first;
         self.optimizer.second = second;
         self.optimizer.updates = updates;

@@ -131,7 +131,7 @@ impl<B: AutodiffBackend> Run<'_, B> {
         let rules = Rules { depth: self.job.llama.num_hidden_layers, layer_decay: 1.0, patch_embed: 1.0 };
         let mut learner = Learner::<B>::new(&self.writer, rules, config.clip);
         if let Some((first, second)) = self.moments.take() {
-            learner.restore(first, second, self.position.updates.clone());
+            learner.restore((first, second, self.position.updates.clone()));
         }
         let base = if phase == 2 { config.joint_rate } else { config.rate };
         let warmup = (config.warmup * total as f64) as usize;

@@ -3,6 +3,8 @@
 mod beam;
 mod cache;
 mod from_file;
+#[cfg(feature = "checkpoint")]
+mod from_weights;
 mod generate;
 mod manifest;
 mod network;
