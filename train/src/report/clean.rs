@@ -111,7 +111,7 @@ impl Cleaning {
                 let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
                 let mark = self.marks && is_mark(bare);
                 removed.marks += usize::from(mark);
-                !mark && !(compares && CHANGE.contains(&bare.to_lowercase().as_str()))
+                !(mark || compares && CHANGE.contains(&bare.to_lowercase().as_str()))
             });
             let words: Vec<&str> = words.collect();
             // what a mark leaves of a sentence may be nothing

@@ -15,7 +15,7 @@ use super::corpus::Example;
 use super::model::Writer;
 use super::state::{Position, State};
 use super::{Config, Corpus};
-use crate::optim::learner::Learner;
+use crate::optim::learner::{Learner, Moments};
 use crate::optim::param_groups::{Rates, Rules};
 use crate::optim::parameters::{Flat, collect, learnable, replace};
 use crate::optim::schedule::Cosine;
@@ -109,7 +109,7 @@ struct Run<'a, B: AutodiffBackend> {
     writer: Writer<B>,
     best: Flat<B::InnerBackend>,
     position: Position,
-    moments: Option<(Flat<B::InnerBackend>, Flat<B::InnerBackend>)>,
+    moments: Option<Moments<B::InnerBackend>>,
     device: B::Device,
 }
 
@@ -130,8 +130,8 @@ impl<B: AutodiffBackend> Run<'_, B> {
         }
         let rules = Rules { depth: self.job.llama.num_hidden_layers, layer_decay: 1.0, patch_embed: 1.0 };
         let mut learner = Learner::<B>::new(&self.writer, rules, config.clip);
-        if let Some((first, second)) = self.moments.take() {
-            learner.restore((first, second, self.position.updates.clone()));
+        if let Some(moments) = self.moments.take() {
+            learner.restore(moments);
         }
         let base = if phase == 2 { config.joint_rate } else { config.rate };
         let warmup = (config.warmup * total as f64) as usize;
@@ -248,7 +248,7 @@ impl<B: AutodiffBackend> Run<'_, B> {
         self.position = state.position;
         let moments = ["first", "second"].map(|part| state.tensors.remove(part).unwrap_or_default());
         let [first, second] = moments;
-        self.moments = Some((first, second));
+        self.moments = Some((first, second, self.position.updates.clone()));
         Ok(())
     }
 }
