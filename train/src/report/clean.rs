@@ -115,7 +115,7 @@ impl Cleaning {
             });
             let words: Vec<&str> = words.collect();
             // what a mark leaves of a sentence may be nothing
-            if words.iter().filter(|word| word.chars().any(char::is_alphabetic)).count() >= 2 {
+            if says || words.iter().filter(|word| word.chars().any(char::is_alphabetic)).count() >= 2 {
                 kept.push(closed(&capital(&words.join(" "))));
             }
         }
