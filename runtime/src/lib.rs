@@ -17,5 +17,7 @@ pub mod probe;
 pub mod reader;
 pub mod report;
 pub mod scan;
+#[cfg(feature = "service")]
+pub mod service;
 
 pub use error::{Error, ErrorKind, Result};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use rad_dino_edge::checkpoint::{DType, Probes};
+use rad_dino_edge::checkpoint::{Checkpoint, DType, Probes};
 use rad_dino_edge::model::manifest::Architecture;
 use rad_dino_edge::preprocess::Preprocessing;
 use rad_dino_train::features::random::{Shape, weights};
@@ -152,4 +152,21 @@ fn refusals_have_their_exit_codes() {
     assert_eq!(code(&["evaluate", "--checkpoint", &at("empty"), "--data", &at("bad.csv")]), Some(4));
     std::fs::write(dir.path().join("empty/config.json"), "{}").unwrap();
     assert_eq!(code(&["evaluate", "--checkpoint", &at("empty"), "--data", &at("good.csv")]), Some(3));
+}
+
+#[test]
+fn cast_halves_the_weights_and_rounds_them_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    encoder(&dir.path().join("encoder"));
+    fine(&["cast", &at("encoder"), "--dtype", "f16", "--out", &at("half")]);
+    fine(&["cast", &at("half"), "--dtype", "f32", "--out", &at("back")]);
+    let size = |name: &str| std::fs::metadata(dir.path().join(name).join("model.safetensors")).unwrap().len();
+    assert!(size("half") * 2 < size("encoder") + 16_384 && size("back") > size("half"));
+    let read = |name: &str| Checkpoint::open(&dir.path().join(name)).unwrap().encoder_weights().unwrap();
+    let (full, half, back) = (read("encoder"), read("half"), read("back"));
+    assert_eq!(half, back);
+    let rounded = full.patch_weight.iter().map(|w| half::f16::from_f32(*w).to_f32());
+    assert!(half.patch_weight != full.patch_weight && half.patch_weight.iter().copied().eq(rounded));
+    assert_eq!(run(&["cast", &at("encoder"), "--dtype", "f16", "--out", &at("encoder")]).status.code(), Some(2));
 }

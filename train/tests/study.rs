@@ -139,17 +139,14 @@ fn labels_and_reports_are_learnt() {
 
     let device = Default::default();
     let pairing = supervised::Config { steps: 60, rate: 1e-3, head_rate: 1e-3, ..config };
-    let paired = language::pair::<Autodiff<Flex>>(
-        &pairing,
-        &dataset,
-        &start.weights,
-        &start.preprocessing,
-        limits,
-        true,
-        &device,
-    )
-    .unwrap();
-    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-    assert_eq!(paired.pairs, 180);
-    assert!(mean(&paired.losses[50..]) < mean(&paired.losses[..10]), "{:?}", paired.losses);
+    let bert = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/data/bert");
+    for text in [None, Some(bert.as_path())] {
+        let (weights, preprocessing) = (&start.weights, &start.preprocessing);
+        let paired =
+            language::pair::<Autodiff<Flex>>(&pairing, &dataset, weights, text, preprocessing, limits, true, &device)
+                .unwrap();
+        let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+        assert_eq!(paired.pairs, 180);
+        assert!(mean(&paired.losses[50..]) < mean(&paired.losses[..10]), "{text:?}: {:?}", paired.losses);
+    }
 }

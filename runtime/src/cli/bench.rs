@@ -135,6 +135,7 @@ fn film() -> Scan {
         pixels: Pixels::Gray8(pixels.collect()),
         format: ScanFormat::Png,
         sha256: String::new(),
+        tags: Default::default(),
     }
 }
 

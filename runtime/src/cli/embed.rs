@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::options::{Common, ModelChoice, ScanLimits, progress};
+use super::options::{Common, ModelChoice, ScanOptions, progress};
 use super::{Tally, model};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::output::{npy, safetensors, write};
 use crate::preprocess::{Preprocessing, preprocess};
-use crate::scan::{self, Limits};
+use crate::scan::{self, Options};
 
 /// Feature vectors of scans, f32, one row a scan in order; a scan that failed is a row of NaN.
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub struct Embed {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    limits: ScanLimits,
+    options: ScanOptions,
 }
 
 /// Which tokens of the sequence.
@@ -124,12 +124,12 @@ impl Embed {
         out: &mut dyn Write,
         tally: &mut Tally,
     ) -> std::io::Result<Result<()>> {
-        let limits = self.limits.limits();
+        let options = self.options.options();
         let bar = progress(scans.len(), self.common.quiet);
         let mut bytes = Vec::with_capacity(length * 4);
         for path in scans {
             bytes.clear();
-            match self.row(engine, preprocessing, path, &limits) {
+            match self.row(engine, preprocessing, path, &options) {
                 Ok(row) => {
                     tally.done += 1;
                     bytes.extend(row.iter().flat_map(|x| x.to_le_bytes()));
@@ -148,9 +148,9 @@ impl Embed {
         Ok(Ok(()))
     }
 
-    fn row(&self, engine: &Engine, preprocessing: &Preprocessing, path: &Path, limits: &Limits) -> Result<Vec<f32>> {
+    fn row(&self, engine: &Engine, preprocessing: &Preprocessing, path: &Path, options: &Options) -> Result<Vec<f32>> {
         let shape = engine.shape();
-        let scan = scan::read(path, limits)?;
+        let scan = options.read(path)?;
         let mut pixels = vec![0.0; 3 * shape.image_size * shape.image_size];
         preprocess(&scan, preprocessing, &mut pixels)?;
         let outputs = engine.run(&pixels, 1)?;

@@ -2,18 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
-use super::options::{Common, Format, ModelChoice, ScanLimits, progress};
+use super::options::{Common, Format, ModelChoice, ScanOptions, progress};
 use super::{Tally, json, model, print};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::output::json::{Answer, Failure};
+#[cfg(feature = "dicom")]
+use crate::output::{dicom, write};
 use crate::output::{heatmap, mask, npy, text};
-use crate::reader::{HeatmapOf, Reader, Wish};
-use crate::scan;
+use crate::reader::{HeatmapOf, Reader, Reading, Wish};
+use crate::scan::{self, Scan};
 
-/// Findings, attributes and heat maps for scans (PNG, JPEG; files or folders).
+/// Findings, attributes and heat maps for scans (PNG, JPEG, DICOM; files or folders).
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("pictures").args(["heatmap", "dicom"]).multiple(true)))]
 pub struct Infer {
     /// Scans or folders of scans.
     #[arg(required = true, value_name = "SCAN")]
@@ -27,7 +30,7 @@ pub struct Infer {
     #[arg(long, value_name = "PNG")]
     heatmap: Option<PathBuf>,
     /// Draw the patches' evidence for this finding instead.
-    #[arg(long, value_name = "LABEL", requires = "heatmap")]
+    #[arg(long, value_name = "LABEL", requires = "pictures")]
     heatmap_for: Option<String>,
     /// Write the CLS token, f32 [D]; with several scans a folder.
     #[arg(long, value_name = "NPY")]
@@ -42,26 +45,40 @@ pub struct Infer {
     report: bool,
     /// Decoder that writes it: a file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else the
     /// embedded one; where there is none, fixed sentences over the probes].
-    #[arg(long, value_name = "FILE", requires = "report")]
+    #[arg(long, value_name = "FILE")]
     decoder: Option<PathBuf>,
     /// Leave out sentences that the calibrated probes contradict; false keeps them, marked.
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, requires = "report")]
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     report_grounded: bool,
+    /// Write results of DICOM scans as DICOM objects of the same study into this folder: <stem>.sr.dcm (structured
+    /// report), <stem>.sc.dcm (heat map), and <stem>.seg.dcm where the model draws masks. Adds a written report.
+    #[arg(long, value_name = "DIR")]
+    dicom: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    limits: ScanLimits,
+    options: ScanOptions,
 }
 
 impl Infer {
     pub(super) fn run(&self) -> Result<Tally> {
+        if let Some(folder) = &self.dicom {
+            if cfg!(not(feature = "dicom")) {
+                let error = Error::new(ErrorKind::Usage, "this binary was built without DICOM");
+                return Err(error.hint("leave --dicom out, or build with the feature `dicom`"));
+            }
+            std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        }
         let mut reader = model::reader(&self.model, &self.common)?;
-        if self.report
+        let wish = self.wish(!reader.manifest().heads.segmentation.is_empty());
+        if self.decoder.is_some() && !wish.report {
+            return Err(Error::new(ErrorKind::Usage, "--decoder writes a report").hint("add --report"));
+        }
+        if wish.report
             && let Some(decoder) = model::decoder(self.decoder.as_deref(), &self.model)?
         {
             reader = reader.with_decoder(decoder, self.report_grounded)?;
         }
-        let wish = self.wish();
         reader.check(&wish)?;
         let scans = scan::collect(&self.scans)?;
         let several = scans.len() > 1 || self.scans.iter().any(|path| path.is_dir());
@@ -97,13 +114,19 @@ impl Infer {
         Ok(tally)
     }
 
-    fn wish(&self) -> Wish {
+    /// DICOM objects are to hold all there is: a heat map, a report, and masks where the model `draws`.
+    fn wish(&self, draws: bool) -> Wish {
         let of = self.heatmap_for.clone().map_or(HeatmapOf::Attention, HeatmapOf::Finding);
-        Wish { heatmap: self.heatmap.is_some().then_some(of), masks: self.segmentation.is_some(), report: self.report }
+        let dicom = self.dicom.is_some();
+        Wish {
+            heatmap: (dicom || self.heatmap.is_some()).then_some(of),
+            masks: self.segmentation.is_some() || dicom && draws,
+            report: dicom || self.report,
+        }
     }
 
     fn one(&self, reader: &Reader, wish: &Wish, path: &Path, several: bool) -> Result<Answer> {
-        let (_, reading) = reader.read_file(path, &self.limits.limits(), wish)?;
+        let (scan, reading) = reader.read_file(path, &self.options.options(), wish)?;
         if let (Some(target), Some(picture)) = (&self.heatmap, &reading.heatmap) {
             heatmap::write(&place(target, path, "png", several), picture)?;
         }
@@ -117,7 +140,30 @@ impl Infer {
                 mask::write(&if alone { target.clone() } else { of_label(&target, label) }, picture)?;
             }
         }
+        if let Some(folder) = &self.dicom {
+            self.write_objects(folder, path, &scan, &reading)?;
+        }
         Ok(reading.answer)
+    }
+
+    #[cfg(feature = "dicom")]
+    fn write_objects(&self, folder: &Path, path: &Path, scan: &Scan, reading: &Reading) -> Result<()> {
+        if scan.format != scan::Format::Dicom {
+            if !self.common.quiet {
+                eprintln!("note: {}: no DICOM scan, so nothing is written for it into --dicom", path.display());
+            }
+            return Ok(());
+        }
+        let source = scan::bytes(path, &self.options.options().limits)?;
+        for (suffix, bytes) in dicom::objects(&source, scan, reading).map_err(|e| e.at(path.display()))? {
+            write::atomic(&place(folder, path, &format!("{suffix}.dcm"), true), |out| out.write_all(&bytes))?;
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "dicom"))]
+    fn write_objects(&self, _: &Path, _: &Path, _: &Scan, _: &Reading) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -5,8 +5,16 @@ mod embed;
 mod generate;
 mod infer;
 mod info;
+#[cfg(all(feature = "service", feature = "dicom"))]
+mod listen;
 mod model;
 mod options;
+#[cfg(feature = "service")]
+mod serve;
+#[cfg(feature = "service")]
+mod service;
+#[cfg(feature = "service")]
+mod watch;
 
 use std::process::ExitCode;
 
@@ -34,6 +42,15 @@ enum Command {
     Info(info::Info),
     /// How long the model takes on this machine.
     Bench(bench::Bench),
+    /// HTTP on this machine, and a page to look at films.
+    #[cfg(feature = "service")]
+    Serve(Box<serve::Serve>),
+    /// Reads what appears in a folder.
+    #[cfg(feature = "service")]
+    Watch(Box<watch::Watch>),
+    /// Reads what a scanner sends by DICOM.
+    #[cfg(all(feature = "service", feature = "dicom"))]
+    Listen(Box<listen::Listen>),
 }
 
 /// How a command over many inputs ended.
@@ -73,6 +90,11 @@ pub fn main() -> ExitCode {
         Command::Generate(generate) => generate.run(),
         Command::Info(info) => info.run(),
         Command::Bench(bench) => bench.run(),
+        #[cfg(feature = "service")]
+        Command::Serve(serve) => serve.run(),
+        Command::Watch(watch) => watch.run(),
+        #[cfg(all(feature = "service", feature = "dicom"))]
+        Command::Listen(listen) => listen.run(),
     };
     match result {
         Ok(tally) => ExitCode::from(tally.code()),

@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use crate::scan::Limits;
+use crate::scan::{Limits, Options, Voi};
 
 /// Common to all.
 #[derive(Clone, Debug, Args)]
@@ -49,6 +49,42 @@ impl ScanLimits {
             max_side: self.max_side,
             max_decoded_bytes: bytes(self.max_decoded_mb),
         }
+    }
+}
+
+/// How scans are read.
+#[derive(Clone, Debug, Args)]
+pub struct ScanOptions {
+    #[command(flatten)]
+    limits: ScanLimits,
+    /// Grey levels of DICOM: none = from the picture's own minimum and maximum, as the model was trained; first = the
+    /// file's first VOI LUT, else its first window, where it has one.
+    #[arg(long, value_enum, default_value_t)]
+    voi: VoiChoice,
+    /// Read DICOM that is refused otherwise: the first frame of several, 8-bit colour as it is, grey where the
+    /// photometric interpretation is missing or unknown.
+    #[arg(long)]
+    force_photometric: bool,
+}
+
+/// [`Voi`] on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum VoiChoice {
+    /// Minimum and maximum.
+    #[default]
+    None,
+    /// The file's first.
+    First,
+}
+
+impl ScanOptions {
+    /// As the reader takes them.
+    pub fn options(&self) -> Options {
+        let voi = match self.voi {
+            VoiChoice::None => Voi::None,
+            VoiChoice::First => Voi::First,
+        };
+        Options { limits: self.limits.limits(), voi, force_photometric: self.force_photometric }
     }
 }
 

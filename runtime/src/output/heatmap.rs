@@ -127,7 +127,7 @@ mod tests {
             image_std: [1.0; 3],
         };
         let geometry = Geometry::new(width, height, &p).unwrap();
-        (Scan { width, height, pixels, format: Format::Png, sha256: String::new() }, geometry)
+        (Scan { width, height, pixels, format: Format::Png, sha256: String::new(), tags: Default::default() }, geometry)
     }
 
     #[test]

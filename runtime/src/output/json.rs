@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::model::Manifest;
 use crate::probe::{Attributes, FindingResult};
 use crate::report::Report;
-use crate::scan::Scan;
+use crate::scan::{Scan, Tags};
 
 /// The value of `schema`.
 pub const INFER_SCHEMA: &str = "rad-dino-edge/infer/1";
@@ -49,12 +49,16 @@ pub struct Input {
     pub path: String,
     /// Of the file's bytes.
     pub sha256: String,
-    /// `png` or `jpeg`.
+    /// `png`, `jpeg` or `dicom`.
     pub format: &'static str,
     /// Pixels.
     pub width: u32,
     /// Pixels.
     pub height: u32,
+    /// What a DICOM file says of view, sex and age: for comparison with the estimates, never a model's input. Absent when
+    /// it says nothing.
+    #[serde(skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
 }
 
 /// The model that answered.
@@ -62,6 +66,9 @@ pub struct Input {
 pub struct Model {
     /// From the manifest; the file's stem for a file without one.
     pub name: String,
+    /// From the manifest; absent for a file without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Of the model file.
     pub sha256: String,
     /// fp32, fp16, int8; absent when unknown.
@@ -82,6 +89,7 @@ impl Model {
         let shape = engine.shape();
         Model {
             name: manifest.map_or(name, |m| &m.name).to_string(),
+            version: manifest.map(|m| m.version.clone()),
             sha256: engine.sha256().to_string(),
             precision: manifest.map(|m: &Manifest| m.precision.as_str()),
             image_size: shape.image_size,
@@ -194,6 +202,7 @@ impl Input {
             format: scan.format.as_str(),
             width: scan.width,
             height: scan.height,
+            tags: scan.tags.clone(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What leaves the runtime: files written whole or not at all, arrays, heat maps and masks.
 
+#[cfg(all(feature = "dicom", feature = "engine"))]
+pub mod dicom;
 pub mod heatmap;
 #[cfg(feature = "engine")]
 pub mod json;

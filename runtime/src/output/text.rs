@@ -46,6 +46,12 @@ pub fn answer(answer: &Answer) -> String {
     if !estimates.is_empty() {
         line(format!("\n  estimated from the image: {}", estimates.join(", ")));
     }
+    let tags = &input.tags;
+    let said = [("sex", &tags.patient_sex), ("age", &tags.patient_age), ("view", &tags.view_position)];
+    let said: Vec<_> = said.iter().filter_map(|(name, tag)| Some(format!("{name} {}", tag.as_ref()?))).collect();
+    if !said.is_empty() {
+        line(format!("  tags of the file:         {}", said.join(", ")));
+    }
     if let Some(regions) = &answer.segmentation {
         let regions: Vec<_> = regions.iter().map(|r| format!("{} {:.0} %", r.label, r.area_fraction * 100.0)).collect();
         line(format!("\n  share of the picture: {}", regions.join(", ")));

@@ -65,7 +65,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn scan(width: u32, height: u32, pixels: Pixels) -> Scan {
-        Scan { width, height, pixels, format: Format::Png, sha256: String::new() }
+        Scan { width, height, pixels, format: Format::Png, sha256: String::new(), tags: Default::default() }
     }
 
     fn constants(shortest_edge: usize, crop_size: usize) -> Preprocessing {

@@ -62,7 +62,7 @@ mod tests {
     }
 
     fn scan(pixels: Pixels) -> Scan {
-        Scan { width: 2, height: 2, pixels, format: Format::Png, sha256: String::new() }
+        Scan { width: 2, height: 2, pixels, format: Format::Png, sha256: String::new(), tags: Default::default() }
     }
 
     #[test]

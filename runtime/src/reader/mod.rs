@@ -1,5 +1,6 @@
 //! A loaded model that reads scans: what `infer`, `watch`, `listen` and `serve` share.
 
+mod maps;
 mod masks;
 
 use std::path::Path;
@@ -17,7 +18,9 @@ use crate::preprocess::{Geometry, preprocess};
 use crate::probe::{self, Attributes, Distance, FindingResult};
 use crate::report::decoder::Decoder;
 use crate::report::{self, Report, Writer};
-use crate::scan::{self, Limits, Scan};
+use crate::scan::{Options, Scan};
+
+pub use maps::{Crop, Evidence, Maps};
 
 /// A model with labels, ready to read scans one after another.
 ///
@@ -61,6 +64,8 @@ pub struct Reading {
     pub cls: Vec<f32>,
     /// When wished for; the long side at most 1024.
     pub heatmap: Option<RgbImage>,
+    /// What the heat map shows.
+    pub heatmap_of: Option<HeatmapOf>,
     /// When wished for, one a label, 0 and 255, of the scan's own size.
     pub masks: Vec<(String, GrayImage)>,
 }
@@ -130,10 +135,10 @@ impl Reader {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// Those of [`scan::read`] and [`Reader::read`].
-    pub fn read_file(&self, path: &Path, limits: &Limits, wish: &Wish) -> Result<(Scan, Reading)> {
+    /// Those of [`Options::read`] and [`Reader::read`].
+    pub fn read_file(&self, path: &Path, options: &Options, wish: &Wish) -> Result<(Scan, Reading)> {
         let start = Instant::now();
-        let scan = scan::read(path, limits)?;
+        let scan = options.read(path)?;
         let reading = self.read(&path.to_string_lossy(), &scan, start.elapsed(), wish)?;
         Ok((scan, reading))
     }
@@ -143,6 +148,26 @@ impl Reader {
     /// # Errors
     /// Those of [`Reader::check`]; `Limits` for a scan that preprocessing refuses; `Internal`.
     pub fn read(&self, path: &str, scan: &Scan, decoding: Duration, wish: &Wish) -> Result<Reading> {
+        Ok(self.look(path, scan, decoding, wish, false)?.0)
+    }
+
+    /// As [`Reader::read`], with the values behind all heat maps: who draws them needs no second look.
+    ///
+    /// # Errors
+    /// Those of [`Reader::read`].
+    pub fn read_with_maps(&self, path: &str, scan: &Scan, decoding: Duration, wish: &Wish) -> Result<(Reading, Maps)> {
+        let (reading, maps) = self.look(path, scan, decoding, wish, true)?;
+        Ok((reading, maps.ok_or_else(|| Error::new(ErrorKind::Internal, "the maps were not made"))?))
+    }
+
+    fn look(
+        &self,
+        path: &str,
+        scan: &Scan,
+        decoding: Duration,
+        wish: &Wish,
+        maps: bool,
+    ) -> Result<(Reading, Option<Maps>)> {
         self.check(wish)?;
         let start = Instant::now();
         let engine = &self.engine;
@@ -181,6 +206,7 @@ impl Reader {
         let cls = cls.to_vec();
         // before the masks' windows, which are passes of their own
         let heatmap = wish.heatmap.as_ref().map(|of| self.heatmap(of, scan, &geometry, &outputs)).transpose()?;
+        let maps = maps.then(|| self.maps(&geometry, &outputs)).transpose()?;
         let (masks, segmentation) = self.regions(scan, &geometry, &outputs, wish.masks)?;
         let answer = Answer {
             schema: INFER_SCHEMA,
@@ -195,7 +221,8 @@ impl Reader {
             timing_ms,
             warnings,
         };
-        Ok(Reading { answer, cls, heatmap, masks })
+        let heatmap_of = wish.heatmap.clone();
+        Ok((Reading { answer, cls, heatmap, heatmap_of, masks }, maps))
     }
 
     /// The decoder's report, or the template where there is no decoder or nothing of its text is left.

@@ -9,7 +9,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::read::{Decoded, malformed};
-use super::{Format, Limits, Pixels};
+use super::{Format, Limits, Pixels, Tags};
 use crate::{Error, ErrorKind, Result};
 
 mod markers;
@@ -55,7 +55,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
     let mut samples = vec![0; size];
     decoder.decode_into(&mut samples).map_err(refused)?;
     let pixels = if channels == 1 { Pixels::Gray8(samples) } else { Pixels::from_rgb(samples) };
-    Ok(Decoded { width, height, pixels })
+    Ok(Decoded { width, height, pixels, tags: Tags::default() })
 }
 
 fn unsupported(what: String) -> Error {

@@ -2,25 +2,30 @@
 //!
 //! 8-bit files give what Pillow's `convert("RGB")` gives: alpha is dropped and not blended, a palette becomes its
 //! colours, EXIF orientation is ignored. 16-bit PNG are stretched linearly from their own minimum and maximum, DICOM
-//! of any depth likewise, after the Modality LUT and without padding, MONOCHROME1 inverted last.
+//! of any depth likewise, after the Modality LUT and without padding, MONOCHROME1 inverted last; [`Options`] let the
+//! file's own window decide instead, and read what is no single grey picture.
 
 mod collect;
 mod depth;
 #[cfg(feature = "dicom")]
-mod dicom;
+pub(crate) mod dicom;
 mod jpeg;
 mod limits;
+mod options;
 mod pixels;
 mod png;
-mod read;
+pub(crate) mod read;
 mod sniff;
+mod tags;
 #[cfg(test)]
 mod tests;
 
 pub use collect::collect;
 pub use limits::Limits;
+pub use options::{Options, Voi};
 pub use pixels::Pixels;
-pub use read::{decode, read};
+pub use read::{bytes, decode, read};
+pub use tags::Tags;
 
 /// A decoded picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub struct Scan {
     pub format: Format,
     /// SHA-256 of the file's bytes, lower-case hex.
     pub sha256: String,
+    /// What a DICOM file says beside; empty for other formats.
+    pub tags: Tags,
 }
 
 /// A file format this build reads.
@@ -45,7 +52,7 @@ pub enum Format {
     Png,
     /// JPEG, baseline or progressive.
     Jpeg,
-    /// DICOM, one grey frame.
+    /// DICOM, one grey frame unless forced.
     #[cfg(feature = "dicom")]
     Dicom,
 }

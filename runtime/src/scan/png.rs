@@ -6,7 +6,7 @@ use image::codecs::png::PngDecoder;
 use image::{ColorType, ImageDecoder, ImageError};
 
 use super::read::{Decoded, malformed, truncated};
-use super::{Format, Limits, Pixels, depth};
+use super::{Format, Limits, Pixels, Tags, depth};
 use crate::{Error, ErrorKind, Result};
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
@@ -37,7 +37,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
         ColorType::Rgba16 => Pixels::from_rgb(depth::stretch(&drop_alpha::<u16, 4, 3>(&words(&samples)))),
         other => return Err(malformed(Format::Png, format!("its pixels are {other:?}"))),
     };
-    Ok(Decoded { width, height, pixels })
+    Ok(Decoded { width, height, pixels, tags: Tags::default() })
 }
 
 /// Width and height of the first chunk, which the format wants to be IHDR.

@@ -9,43 +9,63 @@ use sha2::{Digest, Sha256};
 
 #[cfg(feature = "dicom")]
 use super::dicom;
-use super::{Format, Limits, Pixels, Scan, jpeg, png, sniff::sniff};
+use super::{Format, Limits, Options, Pixels, Scan, Tags, jpeg, png, sniff::sniff};
 use crate::{Error, ErrorKind, Result};
 
-/// Reads and decodes the file at `path`.
+/// Reads and decodes the file at `path` with the default options.
 ///
 /// # Errors
-/// `Io` when it cannot be read or is no regular file, `Limits` when it is too large, and those of [`decode`];
-/// the message starts with the path.
+/// Those of [`Options::read`].
 pub fn read(path: &Path, limits: &Limits) -> Result<Scan> {
-    let bytes = read_bytes(path, limits)?;
-    decode(&bytes, limits).map_err(|e| e.at(path.display()))
+    Options::from(limits).read(path)
 }
 
-/// Decodes the bytes of a PNG, JPEG or (feature `dicom`) DICOM file.
+/// Decodes the bytes of a file with the default options.
 ///
 /// # Errors
-/// `Limits` before anything large is allocated, `UnsupportedFormat` for other formats, `Malformed` for broken or
-/// truncated files.
+/// Those of [`Options::decode`].
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Scan> {
-    limits.check_file(bytes.len() as u64)?;
-    let format = sniff(bytes)?;
-    // The decoders are not ours; should one of them panic on hostile bytes, it costs this scan and nothing else.
-    let decoded = catch_unwind(AssertUnwindSafe(|| match format {
-        Format::Png => png::decode(bytes, limits),
-        Format::Jpeg => jpeg::decode(bytes, limits),
-        #[cfg(feature = "dicom")]
-        Format::Dicom => dicom::decode(bytes, limits),
-    }));
-    let decoded = decoded.unwrap_or_else(|_| Err(malformed(format, "the decoder gave up")))?;
-    let Decoded { width, height, pixels } = decoded;
-    Ok(Scan { width, height, pixels, format, sha256: hex(&Sha256::digest(bytes)) })
+    Options::from(limits).decode(bytes)
+}
+
+impl Options {
+    /// Reads and decodes the file at `path`.
+    ///
+    /// # Errors
+    /// `Io` when it cannot be read or is no regular file, `Limits` when it is too large, and those of
+    /// [`Options::decode`]; the message starts with the path.
+    pub fn read(&self, path: &Path) -> Result<Scan> {
+        let bytes = bytes(path, &self.limits)?;
+        self.decode(&bytes).map_err(|e| e.at(path.display()))
+    }
+
+    /// Decodes the bytes of a PNG, JPEG or (feature `dicom`) DICOM file.
+    ///
+    /// # Errors
+    /// `Limits` before anything large is allocated, `UnsupportedFormat` for other formats, `Malformed` for broken or
+    /// truncated files.
+    pub fn decode(&self, bytes: &[u8]) -> Result<Scan> {
+        let limits = &self.limits;
+        limits.check_file(bytes.len() as u64)?;
+        let format = sniff(bytes)?;
+        // The decoders are not ours; should one of them panic on hostile bytes, it costs this scan and nothing else.
+        let decoded = catch_unwind(AssertUnwindSafe(|| match format {
+            Format::Png => png::decode(bytes, limits),
+            Format::Jpeg => jpeg::decode(bytes, limits),
+            #[cfg(feature = "dicom")]
+            Format::Dicom => dicom::decode(bytes, self),
+        }));
+        let decoded = decoded.unwrap_or_else(|_| Err(malformed(format, "the decoder gave up")))?;
+        let Decoded { width, height, pixels, tags } = decoded;
+        Ok(Scan { width, height, pixels, format, sha256: sha256(bytes), tags })
+    }
 }
 
 pub(super) struct Decoded {
     pub width: u32,
     pub height: u32,
     pub pixels: Pixels,
+    pub tags: Tags,
 }
 
 /// A file that breaks the rules of its format.
@@ -59,7 +79,11 @@ pub(super) fn truncated(format: Format) -> Error {
     malformed(format, "it is truncated")
 }
 
-fn read_bytes(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+/// The bytes of a scan's file, which must be a regular one within the limit.
+///
+/// # Errors
+/// `Io` or `Limits`, naming the path.
+pub fn bytes(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let failed = |e| Error::io(path, e);
     // Asked by name first, because opening a pipe waits for its writer.
     check_regular(path, &fs::metadata(path).map_err(failed)?, limits)?;
@@ -82,6 +106,11 @@ fn check_regular(path: &Path, meta: &fs::Metadata, limits: &Limits) -> Result<()
             .hint("name a file with a picture"));
     }
     limits.check_file(meta.len()).map_err(|e| e.at(path.display()))
+}
+
+/// SHA-256 in lower-case hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 fn hex(bytes: &[u8]) -> String {

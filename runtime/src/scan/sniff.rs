@@ -25,7 +25,7 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<Format> {
         return Ok(Format::Jpeg);
     }
     #[cfg(feature = "dicom")]
-    if bytes.get(DICOM_AT..).is_some_and(|rest| rest.starts_with(DICOM)) {
+    if is_dicom(bytes) {
         return Ok(Format::Dicom);
     }
     if bytes.len() < PNG.len() && (PNG.starts_with(bytes) || JPEG.starts_with(bytes)) {
@@ -34,6 +34,11 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<Format> {
     let what = name(bytes).map_or_else(|| "in no known format".to_string(), ToString::to_string);
     Err(Error::new(ErrorKind::UnsupportedFormat, format!("the file is {what}, which this build does not read"))
         .hint(REMEDY))
+}
+
+#[cfg(feature = "dicom")]
+pub(super) fn is_dicom(bytes: &[u8]) -> bool {
+    bytes.get(DICOM_AT..).is_some_and(|rest| rest.starts_with(DICOM))
 }
 
 fn name(bytes: &[u8]) -> Option<&'static str> {

@@ -11,13 +11,13 @@ use crate::data::folder::{self, PatientFrom};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Patient {
-    /// The first sub-folder, else the file's stem.
+    /// The patient ID of a DICOM film, else the first sub-folder, else the file's stem.
     Folder,
     /// The file's stem.
     Stem,
 }
 
-/// Makes a manifest.csv of a folder of PNG and JPEG files.
+/// Makes a manifest.csv of a folder of PNG, JPEG and DICOM files; DICOM tags give patient (hashed), view, sex and age.
 #[derive(Debug, Args)]
 pub struct Manifest {
     /// The folder, with sub-folders.

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod cast;
 mod evaluate;
 mod manifest;
 mod options;
@@ -37,6 +38,8 @@ enum Command {
     Probe(probe::Probe),
     /// Measures heads against the truth, one source at a time.
     Evaluate(evaluate::Evaluate),
+    /// Writes an encoder's weights in another number format.
+    Cast(cast::Cast),
     /// Packs films into one file.
     #[cfg(feature = "burn")]
     Pack(pack::Pack),
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Phantom(command) => command.run(),
         Command::Probe(command) => command.run(),
         Command::Evaluate(command) => command.run(),
+        Command::Cast(command) => command.run(),
         #[cfg(feature = "burn")]
         Command::Pack(command) => command.run(),
         #[cfg(feature = "burn")]

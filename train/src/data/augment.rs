@@ -174,7 +174,7 @@ mod tests {
         let mut random = Random::new(2);
         let samples = (0..width * height).map(|i| ((i % width) / 2 + random.below(60) as u32).min(255) as u8).collect();
         let sha256 = String::new();
-        Scan { width, height, pixels: Pixels::Gray8(samples), format: Format::Png, sha256 }
+        Scan { width, height, pixels: Pixels::Gray8(samples), format: Format::Png, sha256, tags: Default::default() }
     }
 
     #[test]

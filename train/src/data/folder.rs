@@ -8,12 +8,13 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::manifest::Manifest;
-use super::row::{Row, Split};
+use super::row::{Row, Sex, Split, View};
 
 /// What names the patient of a film.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatientFrom {
-    /// The first sub-folder below the folder given; the file's stem where there is none.
+    /// The patient ID of a DICOM film; else the first sub-folder below the folder given; the file's stem where there is
+    /// none.
     Folder,
     /// The file's stem.
     Stem,
@@ -28,8 +29,9 @@ pub struct FolderManifest {
     pub failed: Vec<(PathBuf, Error)>,
 }
 
-/// Reads every film (PNG, JPEG) under `folder`, sorted by path. `csv` is where the manifest will lie: paths become
-/// relative to its folder. Names of patients are hashed, splits follow the hash.
+/// Reads every film (PNG, JPEG, DICOM) under `folder`, sorted by path. `csv` is where the manifest will lie: paths become
+/// relative to its folder. Names of patients are hashed, splits follow the hash. View, sex and age are those of a
+/// DICOM film's tags.
 ///
 /// # Errors
 /// When the folder cannot be listed or holds no films.
@@ -52,13 +54,17 @@ pub fn read(folder: &Path, csv: &Path, source: &str, patients: PatientFrom, limi
         .map(|film| {
             let scan = scan::read(film, limits)?;
             let below = film.strip_prefix(folder).unwrap_or(film);
-            let patient_id = hashed(source, &patient(below, patients));
+            let tagged = scan.tags.patient_sha256.clone().filter(|_| patients == PatientFrom::Folder);
+            let patient_id = hashed(source, &tagged.unwrap_or_else(|| patient(below, patients)));
             Ok(Row {
                 file: slashes(&relative(&root.join(below), &base)),
                 source: source.to_owned(),
                 source_id: slashes(below),
                 split: Some(Split::of_patient(&patient_id)),
                 patient_id,
+                view: scan.tags.view_position.as_deref().and_then(View::parse),
+                sex: scan.tags.patient_sex.as_deref().and_then(Sex::parse),
+                age: scan.tags.age_years(),
                 other: vec![scan.width.to_string(), scan.height.to_string()],
                 ..Row::default()
             })

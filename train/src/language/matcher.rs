@@ -7,7 +7,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::backend::Backend;
 use rad_dino_edge::Result;
 
-use super::text_encoder::{TextEncoder, WIDTH};
+use super::reports::{Encoded, ReportEncoder};
 use crate::random::Random;
 use crate::ssl::dino_head::normalized;
 use crate::supervised::classifier::features;
@@ -26,39 +26,36 @@ pub struct Matcher<B: Backend> {
     /// The backbone, all that is kept at the end.
     pub encoder: Encoder<B>,
     /// Reads reports.
-    pub text: TextEncoder<B>,
+    pub text: ReportEncoder<B>,
     /// [2D, SHARED]
     pub image_projection: Linear<B>,
-    /// [WIDTH, SHARED]
+    /// [text width, SHARED]
     pub text_projection: Linear<B>,
     /// log of the factor on cosines, [1].
     pub scale: Param<Tensor<B, 1>>,
 }
 
 impl<B: Backend> Matcher<B> {
-    /// Around `encoder`; everything else is fresh.
-    ///
-    /// # Errors
-    /// Those of [`TextEncoder::new`].
-    pub fn new(encoder: Encoder<B>, words: usize, seed: u64, device: &B::Device) -> Result<Self> {
+    /// Around both encoders; the projections are fresh.
+    pub fn new(encoder: Encoder<B>, text: ReportEncoder<B>, seed: u64, device: &B::Device) -> Self {
         let inputs = 2 * encoder.cls_token.dims()[1];
         let mut random = Random::stream(seed, 0x636c_6970);
         let mut projection =
             |inputs: usize| linear(&truncated_normal(inputs * SHARED, &mut random), None, inputs, device);
-        Ok(Matcher {
+        Matcher {
             image_projection: projection(inputs),
-            text_projection: projection(WIDTH),
-            text: TextEncoder::new(words, seed, device)?,
+            text_projection: projection(text.width()),
+            text,
             scale: vector(&[(1.0f32 / 0.07).ln()], device),
             encoder,
-        })
+        }
     }
 
     /// Cross-entropy of finding each film's report among n, and each report's film: `pixels` [n, 3, S, S], n `texts`.
     ///
     /// # Errors
     /// Those of the encoder.
-    pub fn loss(&self, pixels: Tensor<B, 4>, texts: &[Vec<usize>]) -> Result<Tensor<B, 1>> {
+    pub fn loss(&self, pixels: Tensor<B, 4>, texts: Vec<Encoded>) -> Result<Tensor<B, 1>> {
         let images = self.image_projection.forward(features(&self.encoder, pixels, None)?);
         let reports = self.text_projection.forward(self.text.forward(texts, self.encoder.precision));
         let factor = self.scale.val().clamp_max(MOST.ln()).exp();

@@ -1,5 +1,7 @@
 //! The loop over image–report pairs.
 
+use std::path::Path;
+
 use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 use rad_dino_edge::checkpoint::EncoderWeights;
@@ -8,8 +10,7 @@ use rad_dino_edge::scan::Limits;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
 use super::matcher::Matcher;
-use super::text_encoder::LENGTH;
-use super::vocabulary::Vocabulary;
+use super::reports::ReportEncoder;
 use crate::data::{Dataset, Split};
 use crate::optim::learner::Learner;
 use crate::optim::param_groups::Rules;
@@ -20,8 +21,6 @@ use crate::supervised::tune::{fraction, progress, rates};
 use crate::vit::Encoder;
 use crate::vit::linear::values;
 
-/// Words that are told apart.
-const WORDS: usize = 4_000;
 /// Fewest pairs that are worth a training.
 const MIN_PAIRS: usize = 50;
 
@@ -36,7 +35,8 @@ pub struct Paired {
     pub losses: Vec<f64>,
 }
 
-/// Trains `start` to find the reports of its films. All of `config.batch()` films are contrasted at once.
+/// Trains `start` to find the reports of its films; a BERT folder `text` reads them, else an encoder from scratch. All of
+/// `config.batch()` films are contrasted at once.
 ///
 /// # Errors
 /// `Data` when there are too few reports or the run diverges; those of the encoder.
@@ -44,6 +44,7 @@ pub fn pair<B: AutodiffBackend>(
     config: &Config,
     dataset: &Dataset,
     start: &EncoderWeights,
+    text: Option<&Path>,
     preprocessing: &Preprocessing,
     limits: Limits,
     quiet: bool,
@@ -57,12 +58,13 @@ pub fn pair<B: AutodiffBackend>(
         let message = format!("{} films of the train split have a report; {MIN_PAIRS} are needed", train.len());
         return Err(Error::new(ErrorKind::Data, message).hint("give --data with a report column"));
     }
-    let vocabulary = Vocabulary::new(train.iter().map(|&i| dataset.films[i].row.report.as_str()), WORDS);
+    let reports = train.iter().map(|&i| dataset.films[i].row.report.as_str());
+    let (reader, words) = ReportEncoder::new(text, reports, config.seed, device)?;
     let views = Views::new(config, dataset, &train, preprocessing, limits);
     let mut encoder = Encoder::<B>::from_weights(start, device)?;
     encoder.precision = config.precision;
     let depth = encoder.blocks.len();
-    let mut network = learnable(Matcher::new(encoder, vocabulary.len(), config.seed, device)?);
+    let mut network = learnable(Matcher::new(encoder, reader, config.seed, device));
     network.encoder = network.encoder.freeze(config.freeze_blocks);
     let rules = Rules { depth, layer_decay: config.layer_decay, patch_embed: 0.2 };
     let mut learner = Learner::<B>::new(&network, rules, config.clip);
@@ -70,8 +72,8 @@ pub fn pair<B: AutodiffBackend>(
     let mut losses = Vec::with_capacity(config.steps);
     for step in 0..config.steps {
         let (films, pixels) = views.batch::<B>(step as u64, config.batch(), device)?;
-        let texts: Vec<_> = films.iter().map(|&f| vocabulary.encode(&dataset.films[f].row.report, LENGTH)).collect();
-        let loss = network.loss(pixels, &texts)?;
+        let texts: Result<Vec<_>> = films.iter().map(|&f| words.encode(&dataset.films[f].row.report)).collect();
+        let loss = network.loss(pixels, texts?)?;
         learner.add(&network, &loss);
         losses.push(values(loss.inner()).first().map_or(f64::NAN, |v| f64::from(*v)));
         let diverged = || Error::new(ErrorKind::Data, format!("step {step}: the run has diverged")).hint("lower rate");

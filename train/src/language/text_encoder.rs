@@ -7,7 +7,6 @@ use burn::tensor::{Int, Tensor, TensorData};
 use rad_dino_edge::Result;
 use rad_dino_edge::checkpoint::Config;
 
-use super::vocabulary::PAD;
 use crate::random::Random;
 use crate::vit::block::Block;
 use crate::vit::initial::{self, truncated_normal};
@@ -70,14 +69,13 @@ impl<B: Backend> TextEncoder<B> {
         })
     }
 
-    /// n texts of [`LENGTH`] numbers to [n, WIDTH]. Padding is seen by attention as a word of its own, and left out of
-    /// the mean.
-    pub fn forward(&self, texts: &[Vec<usize>], precision: Precision) -> Tensor<B, 2> {
+    /// n texts of [`LENGTH`] numbers, and which of them are there (1, else 0), to [n, WIDTH]. Padding is seen by
+    /// attention as a word of its own, and left out of the mean.
+    pub fn forward(&self, texts: &[Vec<usize>], known: &[Vec<f32>], precision: Precision) -> Tensor<B, 2> {
         let (n, device) = (texts.len(), self.words.device());
         let numbers: Vec<i64> = texts.iter().flatten().map(|w| *w as i64).collect();
-        let known: Vec<f32> = texts.iter().flatten().map(|w| f32::from(u8::from(*w != PAD))).collect();
         let numbers = Tensor::<B, 1, Int>::from_data(TensorData::new(numbers, [n * LENGTH]), &device);
-        let known = Tensor::<B, 3>::from_data(TensorData::new(known, [n, LENGTH, 1]), &device);
+        let known = Tensor::<B, 3>::from_data(TensorData::new(known.concat(), [n, LENGTH, 1]), &device);
         let words = self.words.val().select(0, numbers).reshape([n, LENGTH, WIDTH]);
         let mut x = words.add(self.positions.val().unsqueeze());
         for block in &self.blocks {

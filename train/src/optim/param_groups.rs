@@ -44,6 +44,7 @@ impl Rules {
                 rates.backbone * layer_decay::factor(inner, self.depth, self.layer_decay) * patch
             }
             None if name.contains(".last_layer.") => rates.last_layer,
+            None if name.contains(".pretrained.") => rates.backbone,
             None => rates.heads,
         };
         Group { learning_rate, weight_decay: if decays(name) { rates.weight_decay } else { 0.0 } }
@@ -83,6 +84,7 @@ mod tests {
         is("encoder.blocks.1.layer_scale1.lambda", 0.5, 0.0);
         is("encoder.norm.beta", 1.0, 0.0);
         is("dino_head.mlp.0.weight", 3.0, 0.04);
+        is("text.Pretrained.pretrained.blocks.0.fc1.weight", 1.0, 0.04);
         is("ibot_head.last_layer.weight_v", 0.0, 0.04);
         assert_eq!(submodule("ibot_head.last_layer.weight_v"), "ibot_head");
     }

@@ -61,7 +61,28 @@ impl Job for Pretraining<'_> {
 
 #[cfg(feature = "cuda")]
 fn cuda<J: Job>(job: J) -> Result<J::Output> {
-    job.run::<burn::backend::Autodiff<burn::backend::Cuda>>(&Default::default())
+    let device = burn::backend::cuda::CudaDevice::default();
+    answers(&device)?;
+    job.run::<burn::backend::Autodiff<burn::backend::Cuda>>(&device)
+}
+
+/// Whether a first sum on the GPU comes back; burn panics where the driver, NVRTC or the CUDA headers are missing.
+#[cfg(feature = "cuda")]
+fn answers(device: &burn::backend::cuda::CudaDevice) -> Result<()> {
+    use burn::backend::Cuda;
+    use burn::tensor::Tensor;
+    let traces = ["/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia", "/usr/local/nvidia"];
+    if !traces.iter().any(|path| std::path::Path::new(path).exists()) {
+        return Err(Error::new(ErrorKind::Usage, "--device cuda: this machine has no NVIDIA driver")
+            .hint("install the driver, or use --device cpu"));
+    }
+    let sum = || Tensor::<Cuda, 1>::ones([3], device).sum().into_data().to_vec::<f32>();
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(sum)) {
+        Ok(Ok(sum)) if sum == [3.0] => Ok(()),
+        _ => Err(Error::new(ErrorKind::Usage, "--device cuda: the GPU did not answer a first sum").hint(
+            "it needs a driver of CUDA 13.0 or later, NVRTC, and the CUDA headers below CUDA_PATH (see nvidia-smi)",
+        )),
+    }
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -17,6 +17,10 @@ pub struct Config {
     /// Checkpoint folder that every arm but `random` and `images-from-scratch` starts from; without it all start fresh.
     #[serde(default)]
     pub start: Option<PathBuf>,
+    /// BERT folder (config.json, tokenizer.json, model.safetensors) that reads the reports; without it a small text
+    /// encoder starts fresh.
+    #[serde(default)]
+    pub text_encoder: Option<PathBuf>,
     /// What is compared, on all films.
     pub arms: Vec<Kind>,
     /// Further runs of `images` on these shares of the patients.
@@ -57,7 +61,12 @@ impl Config {
                 .hint("train/configs/study.toml explains the keys")
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        config.data.iter_mut().chain(&mut config.start).for_each(|p| *p = folder.join(&*p));
+        config
+            .data
+            .iter_mut()
+            .chain(&mut config.start)
+            .chain(&mut config.text_encoder)
+            .for_each(|p| *p = folder.join(&*p));
         config.check().map_err(|e| e.at(path.display()))?;
         Ok(config)
     }

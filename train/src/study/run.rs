@@ -169,7 +169,9 @@ impl Job for Supervision<'_> {
         let (config, limits, quiet) = (request.config.supervision(arm), request.limits, request.quiet);
         match arm.kind {
             Kind::Reports => {
-                language::pair::<B>(&config, dataset, start, preprocessing, limits, quiet, device).map(|p| p.weights)
+                let text = request.config.text_encoder.as_deref();
+                language::pair::<B>(&config, dataset, start, text, preprocessing, limits, quiet, device)
+                    .map(|p| p.weights)
             }
             _ => {
                 supervised::tune::<B>(&config, dataset, start, preprocessing, limits, quiet, device).map(|t| t.weights)

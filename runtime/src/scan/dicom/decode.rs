@@ -22,11 +22,7 @@ pub(super) fn decode(
         (PixelData::Native { .. }, _) => Err(malformed("its pixel data are not encapsulated")),
         (PixelData::Encapsulated(_), Coding::Native) => Err(malformed("its pixel data are encapsulated")),
         (PixelData::Encapsulated(fragments), coding) => {
-            let frame = match fragments.as_slice() {
-                [] => return Err(malformed("its pixel data are empty")),
-                [one] => Cow::Borrowed(*one),
-                several => Cow::Owned(several.concat()),
-            };
+            let frame = first_frame(fragments, attributes)?;
             let mut samples = match coding {
                 Coding::Rle => rle::decode(&frame, attributes)?,
                 Coding::JpegLossless => lossless::decode(&frame, attributes)?,
@@ -46,8 +42,18 @@ pub(super) fn decode(
     }
 }
 
+/// What the codec gets: the first fragment where each holds a frame, else all of them, since a frame may be in several
+/// and every codec stops where its first picture ends.
+pub(super) fn first_frame<'a>(fragments: &[&'a [u8]], attributes: &Attributes) -> Result<Cow<'a, [u8]>> {
+    match fragments {
+        [] => Err(malformed("its pixel data are empty")),
+        [first, ..] if fragments.len() == attributes.frames as usize => Ok(Cow::Borrowed(*first)),
+        several => Ok(Cow::Owned(several.concat())),
+    }
+}
+
 fn native(bytes: &[u8], words: bool, attributes: &Attributes, syntax: &Syntax) -> Result<Vec<u16>> {
-    let size = attributes.pixels() * attributes.bytes_per_pixel();
+    let size = attributes.pixels() * attributes.bytes_per_sample();
     // 8-bit samples in words are padded to whole words before they are swapped.
     let swapped = syntax.big_endian() && words && attributes.bits_allocated == 8;
     let size = if swapped { size.next_multiple_of(2) } else { size };
@@ -72,7 +78,7 @@ fn baseline(frame: &[u8], attributes: &Attributes, limits: &Limits) -> Result<Ve
     }
     match decoded.pixels {
         Pixels::Gray8(samples) => Ok(samples.into_iter().map(u16::from).collect()),
-        Pixels::Rgb8(_) => Err(unsupported("colour DICOM is refused, its JPEG stream is in colour")),
+        Pixels::Rgb8(_) => Err(unsupported("its JPEG stream is in colour, its attributes are not")),
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn decode(frame: &[u8], attributes: &Attributes) -> Result<Vec<u16>> 
         PixelFormat::L16 => {
             decoder.decode().map_err(broken)?.as_chunks().0.iter().map(|&b| u16::from_ne_bytes(b)).collect()
         }
-        _ => return Err(unsupported("colour DICOM is refused, its JPEG stream is in colour")),
+        _ => return Err(unsupported("its JPEG stream is in colour, its attributes are not")),
     };
     Ok(samples)
 }

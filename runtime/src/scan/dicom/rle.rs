@@ -8,21 +8,37 @@ const HEADER: usize = 64;
 
 /// Allocated words, row-major.
 pub(super) fn decode(frame: &[u8], attributes: &Attributes) -> Result<Vec<u16>> {
-    let header = frame.first_chunk::<HEADER>().ok_or_else(|| malformed("its RLE header is truncated"))?;
-    let mut fields = header.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b) as usize);
-    let segments = attributes.bytes_per_pixel();
-    if fields.next() != Some(segments) {
-        return Err(malformed("its number of RLE segments does not fit its bits allocated"));
-    }
-    let starts: Vec<usize> = fields.take(segments).collect();
     let mut words = vec![0u16; attributes.pixels()];
-    for (index, &start) in starts.iter().enumerate() {
-        let end = starts.get(index + 1).copied().unwrap_or(frame.len());
-        let segment = frame.get(start..end).filter(|_| start >= HEADER);
-        let segment = segment.ok_or_else(|| malformed("its RLE segments lie outside the frame"))?;
+    for segment in segments(frame, attributes.bytes_per_sample())? {
         unpack(segment, &mut words)?;
     }
     Ok(words)
+}
+
+/// Planes of `pixels` 8-bit samples each.
+pub(super) fn planes(frame: &[u8], pixels: usize, count: usize) -> Result<Vec<Vec<u8>>> {
+    let planes = segments(frame, count)?.into_iter().map(|segment| {
+        let mut words = vec![0u16; pixels];
+        unpack(segment, &mut words)?;
+        Ok(words.into_iter().map(|word| word as u8).collect())
+    });
+    planes.collect()
+}
+
+/// The frame's segments, of which there must be `count`.
+fn segments(frame: &[u8], count: usize) -> Result<Vec<&[u8]>> {
+    let header = frame.first_chunk::<HEADER>().ok_or_else(|| malformed("its RLE header is truncated"))?;
+    let mut fields = header.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b) as usize);
+    if fields.next() != Some(count) {
+        return Err(malformed("its number of RLE segments does not fit its bits allocated"));
+    }
+    let starts: Vec<usize> = fields.take(count).collect();
+    let segments = starts.iter().enumerate().map(|(index, &start)| {
+        let end = starts.get(index + 1).copied().unwrap_or(frame.len());
+        let segment = frame.get(start..end).filter(|_| start >= HEADER);
+        segment.ok_or_else(|| malformed("its RLE segments lie outside the frame"))
+    });
+    segments.collect()
 }
 
 /// Shifts one byte into every word. Bytes beyond the last word are padding.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::ErrorKind;
-use crate::scan::{Format, Limits, Pixels, decode};
+use crate::scan::{Format, Limits, Options, Pixels, Voi, decode};
 
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 const BIG: &str = "1.2.840.10008.1.2.2";
@@ -122,6 +122,10 @@ impl File {
         let Pixels::Gray8(samples) = scan.pixels else { panic!("grey expected") };
         assert_eq!(samples.len(), (scan.width * scan.height) as usize);
         samples
+    }
+
+    fn read(&self, options: Options) -> Pixels {
+        options.decode(&self.bytes()).unwrap().pixels
     }
 
     fn refused(&self) -> (ErrorKind, String) {
@@ -256,6 +260,122 @@ fn what_is_no_grey_film_is_refused() {
         assert!(!message.contains("DOE"));
     }
     assert_eq!(file.with(0x0028_0008, b"IS", *b"1 ").grey(), [0, 255]);
+}
+
+const FORCED: Options = Options {
+    limits: Limits { max_file_bytes: 100_000, max_side: 1000, max_decoded_bytes: 100_000 },
+    voi: Voi::None,
+    force_photometric: true,
+};
+const FIRST: Options = Options { voi: Voi::First, force_photometric: false, ..FORCED };
+
+#[test]
+fn forced_colour_is_read_as_it_is() {
+    let rgb = |pixels: &[u8], photometric: &[u8]| {
+        let file = File::shallow(pixels).with(0x0028_0002, b"US", us(3)).with(0x0028_0011, b"US", us(2));
+        file.with(0x0028_0004, b"CS", photometric)
+    };
+    let color = Pixels::Rgb8(vec![1, 2, 3, 4, 5, 6]);
+    let pixels = rgb(&[1, 2, 3, 4, 5, 6], b"RGB ");
+    assert_eq!(pixels.read(FORCED), color);
+    assert_eq!(pixels.clone().syntax(BIG).read(FORCED), color);
+    let planes = rgb(&[1, 4, 2, 5, 3, 6], b"RGB ").with(0x0028_0006, b"US", us(1));
+    assert_eq!(planes.read(FORCED), color);
+    assert_eq!(rgb(&[9, 9, 9, 200, 200, 200], b"RGB ").read(FORCED), Pixels::Gray8(vec![9, 200]));
+    assert_eq!(
+        rgb(&[76, 85, 255, 128, 128, 128], b"YBR_FULL").read(FORCED),
+        Pixels::Rgb8(vec![254, 0, 0, 128, 128, 128])
+    );
+    let mut frame = vec![0; 64];
+    frame[..16].copy_from_slice(b"\x03\0\0\0\x40\0\0\0\x44\0\0\0\x48\0\0\0");
+    frame.extend_from_slice(&[1, 1, 4, 0, 1, 2, 5, 0, 1, 3, 6, 0]);
+    let rle = pixels.clone().syntax(RLE).with(0x7fe0_0010, b"OB", encapsulate(&[&frame]));
+    assert_eq!(rle.read(FORCED), color);
+    let refused = [
+        (rgb(&[1; 6], b"PALETTE COLOR "), "PALETTE COLOR"),
+        (rgb(&[1; 6], b"YBR_FULL_422"), "subsampled"),
+        (pixels.clone().with(0x0028_0100, b"US", us(16)).with(0x0028_0102, b"US", us(15)), "16 bits allocated"),
+        (pixels.clone().with(0x0028_0002, b"US", us(4)), "4 samples"),
+        (pixels.clone().syntax("1.2.840.10008.1.2.4.70").with(0x7fe0_0010, b"OB", encapsulate(&[b"1234"])), "not even"),
+    ];
+    for (file, word) in refused {
+        let error = FORCED.decode(&file.bytes()).unwrap_err();
+        assert!(error.kind() == ErrorKind::UnsupportedFormat && error.message().contains(word), "{error}");
+    }
+    let cut = FORCED.decode(&pixels.with(0x0028_0010, b"US", us(2)).bytes()).unwrap_err();
+    assert_eq!(cut.kind(), ErrorKind::Malformed);
+    // Three bytes a pixel count against the limits.
+    let large = rgb(&[1; 6], b"RGB ").with(0x0028_0010, b"US", us(200)).with(0x0028_0011, b"US", us(200));
+    assert_eq!(FORCED.decode(&large.bytes()).unwrap_err().kind(), ErrorKind::Limits);
+}
+
+#[test]
+fn forced_grey_and_frames() {
+    let file = File::deep(12, &[0, 510, 1]);
+    assert_eq!(file.clone().without(0x0028_0004).read(FORCED), Pixels::Gray8(vec![0, 255, 1]));
+    assert_eq!(file.clone().with(0x0028_0004, b"CS", *b"NONSENSE").read(FORCED), Pixels::Gray8(vec![0, 255, 1]));
+    let frames = File::deep(12, &[0, 510, 1, 7, 8, 9]).with(0x0028_0011, b"US", us(3)).with(0x0028_0008, b"IS", *b"2 ");
+    assert_eq!(frames.read(FORCED), Pixels::Gray8(vec![0, 255, 1]));
+    assert!(decode(&frames.bytes(), &Limits::default()).unwrap_err().remedy().unwrap().contains("--force-photometric"));
+    // Each frame in a fragment of its own.
+    let frame = |a, b| [&b"\x01\0\0\0\x40\0\0\0"[..], &[0; 56], &[1, a, b, 0]].concat();
+    let rle = File::shallow(&[0, 0]).syntax(RLE).with(0x0028_0008, b"IS", *b"2 ");
+    let rle = rle.with(0x7fe0_0010, b"OB", encapsulate(&[&frame(1, 2), &frame(2, 1)]));
+    assert_eq!(rle.read(FORCED), Pixels::Gray8(vec![0, 255]));
+}
+
+#[test]
+fn first_window_or_table_decides_when_asked() {
+    let file = File::deep(12, &[0, 50, 100, 101, 4000]);
+    let window =
+        |center: &[u8], width: &[u8]| file.clone().with(0x0028_1050, b"DS", center).with(0x0028_1051, b"DS", width);
+    let plain = file.grey();
+    assert_eq!(file.read(FIRST), Pixels::Gray8(plain.clone()));
+    let one = window(b"50.5\\7 ", b"101\\9 ");
+    assert_eq!(one.grey(), plain);
+    assert_eq!(one.read(FIRST), Pixels::Gray8(vec![0, 128, 255, 255, 255]));
+    assert_eq!(
+        one.clone().with(0x0028_0004, b"CS", *b"MONOCHROME1 ").read(FIRST),
+        Pixels::Gray8(vec![255, 127, 0, 0, 0])
+    );
+    // The window is over what the Modality LUT gives; padding stays at the minimum.
+    let rescaled =
+        one.with(0x0028_1053, b"DS", *b"0.5 ").with(0x0028_1052, b"DS", *b"25").with(0x0028_0120, b"US", us(4000));
+    assert_eq!(rescaled.read(FIRST), Pixels::Gray8(vec![64, 128, 191, 193, 0]));
+    let mut lut = b"\x28\0\x02\x30US\x06\0".to_vec();
+    lut.extend(words(&[3, 50, 12]));
+    lut.extend_from_slice(b"\x28\0\x06\x30OW\0\0\x06\0\0\0");
+    lut.extend(words(&[0, 2048, 4095]));
+    let table = window(b"1 ", b"2 ").with(0x0028_3010, b"SQ", item(&lut));
+    assert_eq!(table.read(FIRST), Pixels::Gray8(vec![0, 0, 255, 255, 255]));
+    lut[8] = 200;
+    for (file, word) in [
+        (window(b"1 ", b"0 "), "WindowWidth"),
+        (window(b"1 ", b"Jane"), "WindowWidth"),
+        (window(b"1 ", b"5 ").with(0x0028_1056, b"CS", *b"JANE"), "VOILUTFunction"),
+        (file.clone().with(0x0028_3010, b"SQ", item(&lut)), "VOI LUT"),
+    ] {
+        let error = FIRST.decode(&file.bytes()).unwrap_err();
+        assert!(error.message().contains(word) && !error.message().contains("J"), "{error}");
+        assert!(decode(&file.bytes(), &Limits::default()).is_ok());
+    }
+}
+
+#[test]
+fn tags_that_break_their_rules_are_left_out() {
+    let file = |view: &[u8], sex: &[u8], age: &[u8]| {
+        let file = File::deep(12, &[0, 1]).with(0x0018_5101, b"CS", view).with(0x0010_0040, b"CS", sex);
+        decode(&file.with(0x0010_1010, b"AS", age).with(0x0010_0020, b"LO", *b"ID42").bytes(), &Limits::default())
+            .unwrap()
+            .tags
+    };
+    let good = file(b"LL", b"F ", b"063Y");
+    let shown = [good.view_position.as_deref(), good.patient_sex.as_deref(), good.patient_age.as_deref()];
+    assert_eq!(shown, [Some("LL"), Some("F"), Some("063Y")]);
+    assert!(!serde_json::to_string(&good).unwrap().contains("sha"));
+    let bad = file(b"<b>x</b>", b"secret", b"oldY");
+    assert!(bad.is_empty() && bad.patient_sha256 == good.patient_sha256);
+    assert_ne!(good.patient_sha256.unwrap(), "ID42");
 }
 
 #[test]

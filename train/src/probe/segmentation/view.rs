@@ -80,8 +80,14 @@ mod tests {
     fn film_and_mask_are_cut_alike() {
         let (width, height) = (40u32, 30u32);
         let values: Vec<u8> = (0..width * height).map(|i| if i % width < 13 { 255 } else { 0 }).collect();
-        let scan =
-            Scan { width, height, pixels: Pixels::Gray8(values.clone()), format: Format::Png, sha256: String::new() };
+        let scan = Scan {
+            width,
+            height,
+            pixels: Pixels::Gray8(values.clone()),
+            format: Format::Png,
+            sha256: String::new(),
+            tags: Default::default(),
+        };
         let mask = Mask { width, height, values };
         let p = Preprocessing {
             shortest_edge: 24,

@@ -1,0 +1,58 @@
+//! What all requests share.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::gate::Gate;
+use super::metrics::Metrics;
+use super::{Settings, Worklist};
+use crate::output::json::{EngineInfo, Model};
+use crate::reader::Reader;
+use crate::service::clock;
+
+/// One running service.
+pub(super) struct House {
+    reader: Mutex<Reader>,
+    /// Of the reader, so that nobody waits for it to be named.
+    pub model: Model,
+    /// Of the reader.
+    pub engine: EngineInfo,
+    /// The findings' labels, of the reader.
+    pub findings: Vec<String>,
+    /// The masks' labels, of the reader.
+    pub segmentation: Vec<String>,
+    pub settings: Settings,
+    pub gate: Gate,
+    pub metrics: Metrics,
+    pub worklist: Option<Box<dyn Worklist>>,
+    /// Milliseconds since 1970.
+    pub started: i64,
+    pub closing: AtomicBool,
+}
+
+impl House {
+    pub fn new(reader: Reader, settings: Settings, worklist: Option<Box<dyn Worklist>>) -> House {
+        // One film more than threads: while the engine has them all, the next film is being decoded.
+        let slots = reader.engine().threads() + 1;
+        let bytes = settings.limits.max_file_bytes.saturating_mul(2);
+        let heads = &reader.manifest().heads;
+        House {
+            findings: heads.findings.iter().map(|finding| finding.label.clone()).collect(),
+            segmentation: heads.segmentation.clone(),
+            model: reader.model(),
+            engine: EngineInfo::new(reader.engine()),
+            reader: Mutex::new(reader),
+            gate: Gate::new(settings.places, slots, bytes),
+            settings,
+            metrics: Metrics::default(),
+            worklist,
+            started: clock::now(),
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    /// The reader, when it is free.
+    pub fn reader(&self) -> MutexGuard<'_, Reader> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
