@@ -187,7 +187,7 @@ fn architecture(config: &Config, image_size: usize) -> Architecture {
 }
 
 /// The last part of the folder's path, also for `.` and `x/..`.
-fn folder_name(dir: &Path) -> String {
+pub(crate) fn folder_name(dir: &Path) -> String {
     let whole = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     whole.file_name().map_or_else(|| "encoder".to_owned(), |name| name.to_string_lossy().into_owned())
 }

@@ -8,6 +8,7 @@ mod calibrate;
 pub mod cli;
 pub mod compare;
 mod convert;
+mod decoder;
 mod fold;
 mod fp16;
 mod int8;
@@ -18,5 +19,6 @@ mod smooth;
 
 pub use calibrate::{Calibration, Cosines, LayerReport, Report};
 pub use convert::{Options, Summary, calibration_path, convert, convert_with};
+pub use decoder::{DecoderOptions, DecoderSummary, convert_beside, convert_decoder};
 pub use fold::{Layer, Linear};
 pub use int8::{QuantizedLinear, quantize};

@@ -8,7 +8,7 @@ use rad_dino_edge::checkpoint::PositionInterpolation;
 use rad_dino_edge::model::manifest::Precision;
 
 use super::bar;
-use crate::{Calibration, Options, calibration_path, convert_with};
+use crate::{Calibration, Options, calibration_path, convert_beside, convert_with};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -102,6 +102,11 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<()> {
         if let Some(report) = &summary.calibration {
             eprintln!("{}\n{}", report.table(), calibration_path(&arguments.out).display());
         }
+    }
+    let report = convert_beside(&arguments.checkpoint, &options.out, options.precision)?;
+    if let Some(report) = report.filter(|_| !quiet) {
+        let (name, precision) = (&report.manifest.name, report.manifest.precision.as_str());
+        eprintln!("and its report decoder {name} {precision}, {:.1} MB, beside it", report.bytes as f64 / 1e6);
     }
     Ok(())
 }

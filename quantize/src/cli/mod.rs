@@ -3,6 +3,7 @@
 mod calibrate;
 mod compare;
 mod convert;
+mod decoder;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Command {
     /// Prints the peak memory of a model, MB; `compare` calls it.
     #[command(hide = true)]
     Memory(compare::Memory),
+    /// Writes a report decoder's folder (Llama architecture, Hugging Face layout) as one ONNX file.
+    Decoder(decoder::Arguments),
 }
 
 /// Parses the process's arguments and runs. Exit codes: 0 done, 1 some films could not be read, 2 usage, 3 a checkpoint or
@@ -44,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Compare(compare) => compare::run(&compare, arguments.quiet),
         Command::Calibrate(calibrate) => calibrate::run(&calibrate, arguments.quiet),
         Command::Memory(memory) => compare::memory(&memory).map(|()| true),
+        Command::Decoder(decoder) => decoder::run(&decoder, arguments.quiet).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -177,11 +177,29 @@ impl Builder {
 
 /// An f32 value of shape [N, `dims`].
 fn value(name: &str, dims: &[usize]) -> ValueInfoProto {
-    let dimension = |value| Dimension { value: Some(value), ..Dimension::default() };
-    let mut dim = vec![dimension(dimension::Value::DimParam("N".to_owned()))];
-    dim.extend(dims.iter().map(|side| dimension(dimension::Value::DimValue(*side as i64))));
-    let shape = Some(TensorShapeProto { dim });
-    let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape };
+    let mut all = vec![Side::Named("N")];
+    all.extend(dims.iter().map(|side| Side::Fixed(*side)));
+    typed_value(name, DataType::Float, &all)
+}
+
+/// One dimension of a graph's input or output.
+#[derive(Clone, Copy)]
+pub(super) enum Side {
+    Named(&'static str),
+    Fixed(usize),
+}
+
+/// An input or output of the graph.
+pub(super) fn typed_value(name: &str, data_type: DataType, sides: &[Side]) -> ValueInfoProto {
+    let dimension = |side: &Side| {
+        let value = match side {
+            Side::Named(name) => dimension::Value::DimParam((*name).to_owned()),
+            Side::Fixed(side) => dimension::Value::DimValue(*side as i64),
+        };
+        Dimension { value: Some(value), ..Dimension::default() }
+    };
+    let shape = Some(TensorShapeProto { dim: sides.iter().map(dimension).collect() });
+    let tensor = type_proto::Tensor { elem_type: data_type as i32, shape };
     let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
     ValueInfoProto { name: name.to_owned(), r#type: Some(kind), ..ValueInfoProto::default() }
 }

@@ -71,7 +71,7 @@ pub(super) fn encoder_block(kind: Kind) -> FunctionProto {
         f.op("Mul", &["gate", "gate_sigmoid"], "gate_silu");
         f.op("Mul", &["gate_silu", "value"], "hidden");
     } else {
-        gelu(&mut f);
+        gelu(&mut f, "fc1", "hidden");
     }
     let mut hidden = "hidden";
     if levelled {
@@ -107,14 +107,14 @@ fn attention(f: &mut Function) {
     f.op("Reshape", &["context_split", "joined"], "context");
 }
 
-/// hidden = fc1 · ½(1 + erf(fc1 / √2))
-fn gelu(f: &mut Function) {
+/// `output` = x · ½(1 + erf(x / √2))
+pub(super) fn gelu(f: &mut Function, x: &str, output: &str) {
     f.scalar("sqrt_2", std::f32::consts::SQRT_2);
     f.scalar("one", 1.0);
     f.scalar("half", 0.5);
-    f.op("Div", &["fc1", "sqrt_2"], "fc1_scaled");
-    f.op("Erf", &["fc1_scaled"], "erf");
+    f.op("Div", &[x, "sqrt_2"], &format!("{x}_scaled"));
+    f.op("Erf", &[&format!("{x}_scaled")], "erf");
     f.op("Add", &["erf", "one"], "erf_plus_one");
-    f.op("Mul", &["fc1", "half"], "fc1_half");
-    f.op("Mul", &["fc1_half", "erf_plus_one"], "hidden");
+    f.op("Mul", &[x, "half"], &format!("{x}_half"));
+    f.op("Mul", &[&format!("{x}_half"), "erf_plus_one"], output);
 }

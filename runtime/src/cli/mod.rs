@@ -3,6 +3,7 @@
 mod bench;
 mod doctor;
 mod embed;
+mod generate;
 mod infer;
 mod info;
 #[cfg(all(feature = "service", feature = "dicom"))]
@@ -13,9 +14,9 @@ mod options;
 mod serve;
 #[cfg(feature = "service")]
 mod service;
+mod verify;
 #[cfg(feature = "service")]
 mod watch;
-mod verify;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Command {
     Infer(infer::Infer),
     /// Feature vectors for scans.
     Embed(embed::Embed),
+    /// Continues tokens with a report decoder.
+    Generate(generate::Generate),
     /// What a model is, and what this machine runs it with.
     Info(info::Info),
     /// How long the model takes on this machine.
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Infer(infer) => infer.run(),
         Command::Embed(embed) => embed.run(),
+        Command::Generate(generate) => generate.run(),
         Command::Info(info) => info.run(),
         Command::Bench(bench) => bench.run(),
         #[cfg(feature = "service")]

@@ -73,20 +73,20 @@ fn each_once(file: &OnnxFile<'_>) -> Result<()> {
 }
 
 /// Reads a node's inputs by position.
-struct Reader<'a> {
-    file: &'a OnnxFile<'a>,
-    isa: Isa,
-    node: &'a Node<'a>,
+pub(crate) struct Reader<'a> {
+    pub file: &'a OnnxFile<'a>,
+    pub isa: Isa,
+    pub node: &'a Node<'a>,
 }
 
 impl<'a> Reader<'a> {
-    fn tensor(&self, input: usize) -> Result<&'a crate::model::onnx::Tensor<'a>> {
+    pub fn tensor(&self, input: usize) -> Result<&'a crate::model::onnx::Tensor<'a>> {
         let name = self.node.inputs.get(input);
         let name = name.ok_or_else(|| refused(format!("node `{}` lacks input {input}", self.node.name)))?;
         self.file.tensor(name)
     }
 
-    fn floats(&self, input: usize, dims: &[usize]) -> Result<Vec<f32>> {
+    pub fn floats(&self, input: usize, dims: &[usize]) -> Result<Vec<f32>> {
         let tensor = self.tensor(input)?;
         tensor.expect_shape(dims)?;
         tensor.to_f32()
@@ -107,7 +107,7 @@ impl<'a> Reader<'a> {
     }
 
     /// weight [, scale], bias from `*input` on, advancing it.
-    fn linear(&self, input: &mut usize, k: usize, n: usize) -> Result<Linear> {
+    pub fn linear(&self, input: &mut usize, k: usize, n: usize) -> Result<Linear> {
         let weight = self.tensor(*input)?;
         weight.expect_shape(&[k, n])?;
         if weight.data_type == INT8 {

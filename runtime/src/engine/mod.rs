@@ -6,12 +6,12 @@ mod context;
 mod foreign;
 #[cfg(feature = "checkpoint")]
 mod from_checkpoint;
-mod from_file;
+pub(crate) mod from_file;
 #[cfg(feature = "checkpoint")]
 mod from_weights;
 mod graph;
 pub mod heads;
-mod linear;
+pub(crate) mod linear;
 mod norm;
 mod operator;
 mod outputs;
@@ -336,7 +336,7 @@ fn pool(threads: usize) -> Result<(rayon::ThreadPool, usize)> {
     Ok((pool.map_err(|e| Error::new(ErrorKind::Internal, "no threads can be started").source(e))?, threads))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -344,7 +344,7 @@ fn isa_of_env() -> Result<Isa> {
     Isa::from_env().map_err(isa_error)
 }
 
-fn isa_error(error: rad_dino_kernels::IsaError) -> Error {
+pub(crate) fn isa_error(error: rad_dino_kernels::IsaError) -> Error {
     Error::new(ErrorKind::Usage, error.to_string()).hint("unset RDE_ISA to let the engine choose")
 }
 

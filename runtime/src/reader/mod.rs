@@ -16,8 +16,9 @@ use crate::model::manifest::Heads;
 use crate::output::heatmap;
 use crate::output::json::{Answer, Embedding, EngineInfo, INFER_SCHEMA, Input, Model, Timing, Warning, milliseconds};
 use crate::preprocess::{Geometry, preprocess};
-use crate::probe::{self, Distance};
-use crate::report;
+use crate::probe::{self, Attributes, Distance, FindingResult};
+use crate::report::decoder::Decoder;
+use crate::report::{self, Report, Writer};
 use crate::scan::{Options, Scan};
 
 pub use maps::{Crop, Evidence, Maps};
@@ -32,6 +33,7 @@ pub struct Reader {
     manifest: Manifest,
     name: String,
     distance: Option<Distance>,
+    writer: Option<Writer>,
 }
 
 /// What is wanted beside findings and attributes.
@@ -81,7 +83,17 @@ impl Reader {
         })?;
         let width = engine.shape().embed_dim;
         let distance = manifest.out_of_distribution.as_ref().map(|entry| Distance::new(entry, width)).transpose()?;
-        Ok(Reader { engine, manifest, name: name.to_string(), distance })
+        Ok(Reader { engine, manifest, name: name.to_string(), distance, writer: None })
+    }
+
+    /// Reports are written by `decoder` from now on; without one they are fixed sentences. `grounded` leaves out what the
+    /// probes contradict.
+    ///
+    /// # Errors
+    /// `Model` when it was trained with another encoder.
+    pub fn with_decoder(mut self, decoder: Decoder, grounded: bool) -> Result<Self> {
+        self.writer = Some(Writer::new(decoder, self.engine.shape(), &self.manifest.parent_sha256, grounded)?);
+        Ok(self)
     }
 
     /// The model's labels, thresholds and preprocessing.
@@ -175,11 +187,15 @@ impl Reader {
         let findings = output("findings").map(|logits| probe::findings(heads, logits));
         let attributes = probe::attributes(heads, output("sex"), output("age"), output("view"));
         let features = Features::features(outputs.hidden(), engine.shape().prefix_tokens, cls.len());
-        let warnings: Vec<_> = self.distance.iter().filter_map(|distance| unlike(distance, cls, &features)).collect();
+        let mut warnings: Vec<_> =
+            self.distance.iter().filter_map(|distance| unlike(distance, cls, &features)).collect();
         let interpreted = clock.elapsed();
         let clock = Instant::now();
-        let report = (wish.report && warnings.is_empty())
-            .then(|| report::template(findings.as_deref().unwrap_or(&[]), &attributes));
+        // a picture that is no chest film gets no words about a chest
+        let report = match wish.report && warnings.is_empty() {
+            true => Some(self.report(&outputs, findings.as_deref().unwrap_or(&[]), &attributes, &mut warnings)?),
+            false => None,
+        };
         let reported = clock.elapsed();
         let norm = cls.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
         let timing_ms = Timing {
@@ -210,6 +226,26 @@ impl Reader {
         };
         let heatmap_of = wish.heatmap.clone();
         Ok((Reading { answer, cls, heatmap, heatmap_of, masks }, maps))
+    }
+
+    /// The decoder's report, or the template where there is no decoder or nothing of its text is left.
+    fn report(
+        &self,
+        outputs: &Outputs,
+        findings: &[FindingResult],
+        attributes: &Attributes,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Report> {
+        if let Some(writer) = &self.writer {
+            let shape = self.engine.shape();
+            let patches = outputs.hidden().get(shape.prefix_tokens * shape.embed_dim..).unwrap_or_default();
+            let (report, own) = writer.write(&patches[..shape.patches * shape.embed_dim], findings)?;
+            warnings.extend(own);
+            if let Some(report) = report {
+                return Ok(report);
+            }
+        }
+        Ok(report::template(findings, attributes))
     }
 
     fn heatmap(&self, of: &HeatmapOf, scan: &Scan, geometry: &Geometry, outputs: &Outputs) -> Result<RgbImage> {

@@ -1,22 +1,39 @@
 //! `rad-dino-train evaluate`.
 
+#[cfg(feature = "burn")]
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use rad_dino_edge::checkpoint::{Checkpoint, Probes};
 use rad_dino_edge::model::manifest::OutOfDistribution;
+#[cfg(feature = "burn")]
+use rad_dino_edge::model::manifest::{Finding, Metric};
+#[cfg(feature = "burn")]
+use rad_dino_edge::probe::FindingResult;
+use rad_dino_edge::report::decoder::Decoder;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
 use super::options::{Common, FeatureChoice, Featured, ScanLimits, featured};
 use super::{Tally, json, print};
+#[cfg(feature = "burn")]
+use crate::data::Film;
 use crate::data::pose::Pose;
 use crate::data::{Dataset, Split};
 use crate::evaluate::fresh::{self, Wanted};
 use crate::evaluate::overlap::overlaps;
+#[cfg(feature = "burn")]
+use crate::evaluate::written::{self, Material};
 use crate::evaluate::{Floor, Predictions, report, text};
 use crate::features::random::Shape;
 use crate::features::{Encoder, FeatureSource, Pixels, Posed};
 use crate::probe::{Columns, ood};
+#[cfg(feature = "burn")]
+use crate::report::corpus::texts;
+#[cfg(feature = "burn")]
+use crate::report::image_tokens::ImageTokens;
+#[cfg(feature = "burn")]
+use crate::report::{Cleaning, Removed};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum SplitChoice {
@@ -64,6 +81,17 @@ pub struct Evaluate {
     /// Where features are kept; without it CHECKPOINT/features, beside a model file its name with .features.
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Report decoder to measure, a file; without it CHECKPOINT/report, or MODEL.report.onnx beside MODEL.onnx, if there.
+    #[arg(long, value_name = "FILE")]
+    decoder: Option<PathBuf>,
+    /// Films that have findings and no report are measured against one composed from their labels.
+    #[cfg(feature = "burn")]
+    #[arg(long)]
+    compose: bool,
+    /// Measure reports against the radiologists' whole text: nothing is taken out of it.
+    #[cfg(feature = "burn")]
+    #[arg(long)]
+    no_cleaning: bool,
     /// For a person or for a program.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -92,7 +120,16 @@ impl Evaluate {
         let measured = if self.fit { dataset.clone() } else { of_split(&dataset, split) };
         let model = self.featured(&encoder, &measured, "encoder")?;
         let mut failed = Vec::new();
-        let predictions = if self.fit { None } else { Some(self.own(folder, &encoder, &model, &mut failed)?) };
+        let decoder = self.decoder(folder)?;
+        let predictions = match self.fit {
+            true => None,
+            false => Some(self.own(folder, &encoder, &model, decoder.is_some(), &mut failed)?),
+        };
+        #[cfg(feature = "burn")]
+        let written = match &decoder {
+            Some(decoder) => self.written(decoder, &encoder, &dataset, &model.dataset, predictions.as_ref(), split)?,
+            None => Default::default(),
+        };
         super::complain(failed.iter().map(|(path, error)| (path.as_path(), error)));
         let wanted = match &predictions {
             Some(predictions) => Wanted::like(predictions),
@@ -127,6 +164,8 @@ impl Evaluate {
             };
             let Some(own) = fresh.as_ref().or(predictions.as_ref()) else { continue };
             let Some(mut first) = report(&model.dataset, source, split, own, None) else { continue };
+            #[cfg(feature = "burn")]
+            first.metrics.extend(written.get(source).cloned().unwrap_or_default());
             reports += 1;
             for (pose, data, flagged) in &posed {
                 let predictions = Predictions { out_of_distribution: flagged.clone(), ..Predictions::default() };
@@ -152,12 +191,77 @@ impl Evaluate {
         Ok(Tally { done: model.dataset.films.len(), failed: model.failed + failed.len() })
     }
 
-    /// What the checkpoint's or the model file's own heads say.
+    /// The decoder that goes with the checkpoint or the model file.
+    fn decoder(&self, folder: bool) -> Result<Option<Decoder>> {
+        if let Some(path) = &self.decoder {
+            return Decoder::from_file(path).map(Some);
+        }
+        let (beside, inside) = (self.checkpoint.with_extension("report.onnx"), self.checkpoint.join("report"));
+        match folder {
+            true if inside.join("config.json").exists() => Decoder::from_folder(&inside).map(Some),
+            false if beside.exists() => Decoder::from_file(&beside).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The metrics of the decoder's reports by source; a source without reports in `split` has none.
+    #[cfg(feature = "burn")]
+    fn written(
+        &self,
+        decoder: &Decoder,
+        encoder: &Encoder,
+        dataset: &Dataset,
+        measured: &Dataset,
+        predictions: Option<&Predictions>,
+        split: Split,
+    ) -> Result<BTreeMap<String, Vec<Metric>>> {
+        let Some(input) = &decoder.manifest().image else { return Ok(BTreeMap::new()) };
+        let cleaning = if self.no_cleaning { Cleaning::NONE } else { Cleaning::default() };
+        let collected = |dataset: &Dataset| texts(dataset, &cleaning, self.compose, &mut Removed::default());
+        let mut wanted = dataset.clone();
+        let mut keep = vec![false; dataset.films.len()];
+        collected(dataset).iter().for_each(|text| keep[text.film] = true);
+        let mut at = keep.into_iter();
+        wanted.retain(|film| at.next().unwrap_or(false) && [split, Split::Train].contains(&film.row.split()));
+        if wanted.of_split(split).is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let tokens = ImageTokens::new(encoder, input.pool);
+        if input.encoder_width != encoder.dim() || input.grid != tokens.grid() {
+            return Err(Error::new(ErrorKind::Model, "the decoder was trained with another encoder")
+                .hint("leave --decoder out, or take the one beside the model"));
+        }
+        let seen = self.featured(&tokens, &wanted, "image tokens")?;
+        let texts: Vec<(usize, String)> = collected(&seen.dataset).into_iter().map(|t| (t.film, t.text)).collect();
+        let known: BTreeMap<&Path, Vec<FindingResult>> = measured
+            .films
+            .iter()
+            .enumerate()
+            .map(|(i, film)| (film.path.as_path(), findings(predictions, i)))
+            .collect();
+        let of_film = |film: &Film| known.get(film.path.as_path()).cloned().unwrap_or_default();
+        let findings: Vec<Vec<FindingResult>> = seen.dataset.films.iter().map(of_film).collect();
+        let (dataset, features, width) = (&seen.dataset, &seen.features, encoder.dim());
+        let material = Material { dataset, features, width, decoder, findings: &findings };
+        let mut metrics = BTreeMap::new();
+        for source in dataset.sources() {
+            let own = written::reads(dataset, &texts, source, split);
+            if !own.is_empty() {
+                let train = written::reads(dataset, &texts, source, Split::Train);
+                let writers = written::write(&material, &train, &own)?;
+                metrics.insert(source.to_owned(), written::scores(&material, &own, &writers));
+            }
+        }
+        Ok(metrics)
+    }
+
+    /// What the checkpoint's or the model file's own heads say; without heads there must be a decoder.
     fn own(
         &self,
         folder: bool,
         encoder: &Encoder,
         model: &Featured,
+        decoder: bool,
         failed: &mut Vec<(PathBuf, Error)>,
     ) -> Result<Predictions> {
         let read = if folder { Probes::read(&self.checkpoint, encoder.dim())? } else { None };
@@ -170,7 +274,7 @@ impl Evaluate {
             predictions.segmentation =
                 overlaps(encoder, &heads.segmentation, &model.dataset, failed, self.common.quiet)?;
         }
-        Some(predictions).filter(|p| !p.is_empty()).ok_or_else(|| {
+        Some(predictions).filter(|p| decoder || !p.is_empty()).ok_or_else(|| {
             Error::new(ErrorKind::Usage, format!("{}: there are no heads to evaluate", self.checkpoint.display()))
                 .hint("run rad-dino-train probe first, or fit fresh heads with --fit")
         })
@@ -215,6 +319,17 @@ impl Evaluate {
             Format::Text => print(&text::table(report)),
         }
     }
+}
+
+/// What the probes say of film `i`.
+#[cfg(feature = "burn")]
+fn findings(predictions: Option<&Predictions>, i: usize) -> Vec<FindingResult> {
+    let of = |(finding, logits): &(Finding, Vec<f64>)| {
+        let probability = finding.calibration.probability(*logits.get(i)?);
+        let (label, threshold) = (finding.label.clone(), finding.threshold);
+        Some(FindingResult { label, probability, threshold, positive: probability >= threshold })
+    };
+    predictions.iter().flat_map(|p| &p.findings).filter_map(of).collect()
 }
 
 /// The films of one split; what labels a source uses stays known.
