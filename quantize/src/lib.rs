@@ -6,6 +6,8 @@
 
 pub mod cli;
 mod convert;
+#[cfg(feature = "distill")]
+pub mod distill;
 mod fold;
 mod fp16;
 mod int8;

@@ -1,6 +1,8 @@
 //! The command line.
 
 mod convert;
+#[cfg(feature = "distill")]
+mod distill;
 
 use std::process::ExitCode;
 
@@ -22,6 +24,9 @@ struct Arguments {
 enum Command {
     /// Writes a checkpoint folder (Hugging Face layout) as one ONNX file.
     Convert(convert::Arguments),
+    /// Teaches a small encoder a trained one's features.
+    #[cfg(feature = "distill")]
+    Distill(distill::Arguments),
 }
 
 /// Parses the process's arguments and runs. Exit codes: 0 done, 2 usage, 3 the checkpoint was refused or a file could
@@ -30,6 +35,8 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Convert(convert) => convert::run(&convert, arguments.quiet),
+        #[cfg(feature = "distill")]
+        Command::Distill(distill) => distill::run(distill, arguments.quiet),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,7 +14,8 @@ use super::parameters::{Flat, gradients, trained_names};
 /// Gradients and moments of one network.
 #[derive(Debug)]
 pub struct Learner<B: AutodiffBackend> {
-    optimizer: AdamW<B::InnerBackend>,
+    /// Moments.
+    pub optimizer: AdamW<B::InnerBackend>,
     rules: Rules,
     limit: f64,
     trained: BTreeSet<String>,
