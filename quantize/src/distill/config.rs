@@ -51,6 +51,9 @@ pub struct Student {
     pub start: Start,
     /// Views the projection is fitted on.
     pub calibration: usize,
+    /// Ridge of its regressions in units of the mean variance: less follows the teacher more closely, by larger weights
+    /// that cancel, which neither training nor int8 rounding forgives.
+    pub ridge: f64,
 }
 
 /// Weights of the loss's terms.
@@ -161,7 +164,7 @@ impl Default for Teacher {
 
 impl Default for Student {
     fn default() -> Self {
-        Student { start: Start::Teacher, calibration: 64 }
+        Student { start: Start::Teacher, calibration: 64, ridge: 0.01 }
     }
 }
 
@@ -251,6 +254,7 @@ impl Config {
             }),
             ("augment.flip_probability", share(augment.flip_probability)),
             ("student.calibration", (2..=4_096).contains(&student.calibration)),
+            ("student.ridge", natural(student.ridge) && student.ridge > 0.0),
             ("loss.cls", natural(loss.cls)),
             ("loss.patches", natural(loss.patches)),
             ("loss.cls and loss.patches", loss.cls + loss.patches > 0.0),

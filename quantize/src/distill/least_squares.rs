@@ -5,9 +5,6 @@ use burn::tensor::{Tensor, TensorData};
 use rad_dino_edge::{Error, ErrorKind, Result};
 use rad_dino_train::vit::linear::values;
 
-/// What is added to the diagonal, in units of its mean, where there are many more rows than channels.
-pub const RIDGE: f64 = 1e-4;
-
 /// y ≈ x · weight + bias.
 #[derive(Clone, Debug)]
 pub struct Fit<B: Backend> {
@@ -24,19 +21,12 @@ impl<B: Backend> Fit<B> {
     }
 }
 
-/// The weight and bias that minimise Σ w·|x·weight + bias − y|²; x [n, a], y [n, b], w [n, 1].
+/// The weight and bias that minimise Σ w·|x·weight + bias − y|²; x [n, a], y [n, b], w [n, 1]. `strength` of the ridge
+/// is in units of the mean variance of x.
 ///
 /// # Errors
 /// `Data` when the values are not finite.
-pub fn fit<B: Backend>(x: &Tensor<B, 2>, y: &Tensor<B, 2>, w: &Tensor<B, 2>) -> Result<Fit<B>> {
-    fit_with(x, y, w, RIDGE)
-}
-
-/// [`fit`] with another ridge.
-///
-/// # Errors
-/// As [`fit`].
-pub fn fit_with<B: Backend>(x: &Tensor<B, 2>, y: &Tensor<B, 2>, w: &Tensor<B, 2>, strength: f64) -> Result<Fit<B>> {
+pub fn fit<B: Backend>(x: &Tensor<B, 2>, y: &Tensor<B, 2>, w: &Tensor<B, 2>, strength: f64) -> Result<Fit<B>> {
     let total = w.clone().sum().reshape([1, 1]);
     let mean = |v: &Tensor<B, 2>| v.clone().mul(w.clone()).sum_dim(0).div(total.clone());
     let (x_mean, y_mean) = (mean(x), mean(y));
@@ -53,7 +43,7 @@ pub fn fit_with<B: Backend>(x: &Tensor<B, 2>, y: &Tensor<B, 2>, w: &Tensor<B, 2>
     Ok(Fit { weight, bias })
 }
 
-/// Adds the ridge to the diagonal of `gram` [a, a].
+/// Adds `strength` times its mean to the diagonal of `gram` [a, a].
 pub fn ridge(gram: &mut [f64], a: usize, strength: f64) {
     let mean = (0..a).map(|i| gram[i * a + i]).sum::<f64>() / a.max(1) as f64;
     (0..a).for_each(|i| gram[i * a + i] += strength * mean + 1e-12);
@@ -123,14 +113,14 @@ mod tests {
         };
         let (x, map) = (normal(200, 6), normal(6, 3));
         let y = x.clone().matmul(map.clone()).add_scalar(2.0);
-        let found = fit(&x, &y, &Tensor::ones([200, 1], &device)).unwrap();
+        let found = fit(&x, &y, &Tensor::ones([200, 1], &device), 1e-4).unwrap();
         assert!(values(found.weight.sub(map)).iter().all(|d| d.abs() < 2e-3));
         assert!(values(found.bias).iter().all(|b| (b - 2.0).abs() < 2e-3));
         // rows that contradict each other: the heavier ones win
         let x = Tensor::cat(vec![x.clone(), x], 0);
         let y = Tensor::cat(vec![y.clone(), y.clone().neg()], 0);
         let w = Tensor::cat(vec![Tensor::ones([200, 1], &device), Tensor::full([200, 1], 1e-4, &device)], 0);
-        let bias = values(fit(&x, &y, &w).unwrap().bias);
+        let bias = values(fit(&x, &y, &w, 1e-4).unwrap().bias);
         assert!(bias.iter().all(|b| (b - 2.0).abs() < 1e-2), "{bias:?}");
         assert!(solve(&mut [1.0, 2.0, 2.0, 1.0], 2, &mut [1.0, 1.0], 1).is_err(), "not positive definite");
     }

@@ -22,7 +22,7 @@ use rad_dino_train::vit::linear::{layer_norm, transposed, values};
 use rad_dino_train::vit::mlp::FeedForward as Layers;
 
 use super::basis::Moments;
-use super::least_squares::{Fit, RIDGE, doubles, fit, ridge, solve};
+use super::least_squares::{Fit, doubles, fit, ridge, solve};
 
 /// Share of all weight that CLS has among the tokens of a view.
 const CLS_SHARE: f64 = 0.2;
@@ -44,13 +44,14 @@ pub fn project<B: Backend>(
     teacher: &EncoderWeights,
     shape: &Shape,
     pixels: Tensor<B, 4>,
+    ridge: f64,
     device: &B::Device,
 ) -> Result<Projected> {
     possible(&teacher.config, shape)?;
     let encoder = Encoder::<B>::from_weights(teacher, device)?;
     let start = encoder.embed(pixels, None)?;
     let [n, t, wide] = start.dims();
-    let site = Site::<B> { n, t, weight: token_weights(n, t, device), epsilon: teacher.config.layer_norm_eps };
+    let site = Site::<B> { n, t, weight: token_weights(n, t, device), ridge, epsilon: teacher.config.layer_norm_eps };
     let mut moments = Moments::new(wide);
     let mut x = flat(start.clone());
     for block in &encoder.blocks {
@@ -121,6 +122,7 @@ struct Site<B: Backend> {
     t: usize,
     /// [n·t, 1]
     weight: Tensor<B, 2>,
+    ridge: f64,
     epsilon: f64,
 }
 
@@ -213,7 +215,7 @@ impl<'a, B: Backend> Made<'a, B> {
         let (d, heads) = (self.shape.hidden_size, self.shape.num_attention_heads);
         let width = d / heads;
         let (mixed, added) = self.site.attend(block, &x);
-        let kept = best_heads(&mixed, &added.clone().matmul(map.clone()), &self.site.weight, width, heads)?;
+        let kept = best_heads(self.site, &mixed, &added.clone().matmul(map.clone()), width, heads)?;
         let wide = mixed.dims()[1];
         let channels = kept.iter().flat_map(|head| head * width..(head + 1) * width);
         let columns: Vec<usize> = (0..3).flat_map(|part| channels.clone().map(move |c| part * wide + c)).collect();
@@ -221,7 +223,7 @@ impl<'a, B: Backend> Made<'a, B> {
         let qkv = self.reader(&seen, &block.norm1.forward(x.clone()), &block.attention.qkv, &columns)?;
         let x = x.add(added);
         let mixed = self.site.mixed(qkv.apply(seen), heads);
-        let write = fit(&mixed, &x.clone().matmul(map.clone()).sub(own.clone()), &self.site.weight)?;
+        let write = fit(&mixed, &x.clone().matmul(map.clone()).sub(own.clone()), &self.site.weight, self.site.ridge)?;
         let [query, key, value] = [0, 1, 2].map(|part| stored(&qkv, part * d, d));
         (self.weights.query_weight, self.weights.query_bias) = query;
         (self.weights.key_weight, self.weights.key_bias) = key;
@@ -247,7 +249,7 @@ impl<'a, B: Backend> Made<'a, B> {
         let fc1 = self.reader(&seen, &block.norm2.forward(x.clone()), &mlp.fc1, &columns)?;
         let x = x.add(added);
         let hidden = gelu(fc1.apply(seen));
-        let fc2 = fit(&hidden, &x.clone().matmul(map.clone()).sub(own.clone()), &self.site.weight)?;
+        let fc2 = fit(&hidden, &x.clone().matmul(map.clone()).sub(own.clone()), &self.site.weight, self.site.ridge)?;
         let (fc1_weight, fc1_bias) = stored(&fc1, 0, units);
         let (fc2_weight, fc2_bias) = stored(&fc2, 0, d);
         self.weights.feed_forward = FeedForward::Mlp { fc1_weight, fc1_bias, fc2_weight, fc2_bias };
@@ -261,7 +263,7 @@ impl<'a, B: Backend> Made<'a, B> {
             TensorData::new(columns.iter().map(|&c| c as i64).collect(), [columns.len()]),
             &device,
         );
-        let translation = fit(seen, read, &self.site.weight)?;
+        let translation = fit(seen, read, &self.site.weight, self.site.ridge)?;
         let weight = layer.weight.val().select(1, at.clone());
         let bias = translation.bias.matmul(weight.clone());
         let bias = match &layer.bias {
@@ -282,12 +284,13 @@ fn stored<B: Backend>(fit: &Fit<B>, first: usize, count: usize) -> (Vec<f32>, Ve
 /// The `count` heads of `mixed` [n, H·w] that together explain most of `target` [n, d], found one after the other;
 /// ascending.
 fn best_heads<B: Backend>(
+    site: &Site<B>,
     mixed: &Tensor<B, 2>,
     target: &Tensor<B, 2>,
-    weight: &Tensor<B, 2>,
     width: usize,
     count: usize,
 ) -> Result<Vec<usize>> {
+    let weight = &site.weight;
     let center = |x: &Tensor<B, 2>| {
         let mean = x.clone().mul(weight.clone()).sum_dim(0).div(weight.clone().sum().reshape([1, 1]));
         x.clone().sub(mean)
@@ -306,7 +309,7 @@ fn best_heads<B: Backend>(
             .collect();
         let right: Vec<f64> = channels.iter().flat_map(|&i| cross[i * d..(i + 1) * d].iter().copied()).collect();
         let mut solution = right.clone();
-        ridge(&mut inner, a, RIDGE);
+        ridge(&mut inner, a, site.ridge);
         solve(&mut inner, a, &mut solution, d)?;
         Ok(solution.iter().zip(&right).map(|(x, y)| x * y).sum())
     };

@@ -1,5 +1,6 @@
 //! The loop around the steps: views, time, metrics, saves.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -17,13 +18,12 @@ use rad_dino_train::pretrain::export::{DINO_HEAD, read_head};
 use rad_dino_train::pretrain::{films, metrics};
 use rad_dino_train::resume::State;
 use rad_dino_train::ssl::DinoHead;
-use rad_dino_train::vit::{Encoder, initial};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::config::{Config, Watch};
 use super::loss::Head;
-use super::network::{Standard, Student};
+use super::network::Standard;
 use super::record::{self, Record, Report};
 use super::teacher::{Look, Teacher};
 use super::trainer::Trainer;
@@ -82,7 +82,8 @@ struct Position {
     total: Option<usize>,
     fingerprint: String,
     student: Shape,
-    updates: std::collections::BTreeMap<String, u64>,
+    updates: BTreeMap<String, u64>,
+    factors: BTreeMap<String, f64>,
 }
 
 /// The work, on whatever device.
@@ -231,12 +232,11 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
             )
             .hint("give the same options, or name another --out"));
         }
-        let encoder = Encoder::from_weights(&initial::encoder(&shape, 0), device)?;
-        let adapter = || burn::nn::LinearConfig::new(shape.hidden_size, views.layout.dim).init(device);
-        let blank = Student { encoder, cls: adapter(), patches: adapter() };
+        let blank = start::blank(&shape, views.layout.dim, 0, device)?;
         let mut trainer = trainer(blank, standard);
         trainer.restore(|prefix| state.part(prefix))?;
         trainer.optimizer.updates = position.updates.clone();
+        trainer.factors = position.factors.clone();
         let total = if request.max_minutes.is_some() { position.total } else { steps };
         let step = position.step;
         Ok(Run { request, trainer, teacher, shape, step, total, fingerprint })
@@ -265,6 +265,7 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
             fingerprint: self.fingerprint.clone(),
             student: self.shape.clone(),
             updates: self.trainer.optimizer.updates.clone(),
+            factors: self.trainer.factors.clone(),
         };
         let mut state = State { position, tensors: Default::default() };
         for (prefix, tensors) in self.trainer.tensors() {

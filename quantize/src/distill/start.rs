@@ -7,10 +7,12 @@ use burn::tensor::{Tensor, TensorData};
 use rad_dino_edge::checkpoint::{Config as Shape, EncoderWeights};
 use rad_dino_edge::{Error, ErrorKind, Result};
 use rad_dino_train::pretrain::start::architecture;
+use rad_dino_train::random::Random;
+use rad_dino_train::vit::linear::linear;
 use rad_dino_train::vit::{Encoder, initial};
 
 use super::config::{Config, Start};
-use super::least_squares::{RIDGE, fit_with};
+use super::least_squares::fit;
 use super::network::{Standard, Student};
 use super::project::{possible, project};
 use super::teacher::{Teacher, push_grey};
@@ -34,8 +36,8 @@ pub fn shape(name: &str, teacher: &Shape) -> Result<Shape> {
     Ok(shape)
 }
 
-/// The student at step 0: its encoder as `student.start` says, its adapters the linear maps that bring its features
-/// nearest to the teacher's on the calibration views.
+/// The student at step 0: its encoder as `student.start` says; where that is the teacher's, its adapters are the linear
+/// maps that bring its features nearest to the teacher's on the calibration views.
 ///
 /// # Errors
 /// `Usage` when the teacher's blocks do not fit the shape; those of the views.
@@ -52,7 +54,7 @@ pub fn student<B: Backend>(
     let weights = match config.student.start {
         Start::Random => {
             note("student: random");
-            initial::encoder(shape, config.train.seed)
+            return blank(shape, views.layout.dim, config.train.seed, device);
         }
         Start::Teacher if teacher.weights.config == *shape => {
             note("student: the teacher's blocks, copied");
@@ -60,7 +62,7 @@ pub fn student<B: Backend>(
         }
         Start::Teacher => {
             possible(&teacher.weights.config, shape)?;
-            let projected = project::<B>(&teacher.weights, shape, pixels.clone(), device)?;
+            let projected = project::<B>(&teacher.weights, shape, pixels.clone(), config.student.ridge, device)?;
             note(&format!(
                 "student: the teacher's blocks, projected; {:.1} % of its stream kept",
                 100.0 * projected.kept
@@ -68,7 +70,20 @@ pub fn student<B: Backend>(
             projected.weights
         }
     };
-    with_adapters(&weights, views, standard, pixels, device)
+    with_adapters(&weights, views, standard, pixels, config.student.ridge, device)
+}
+
+/// Of `shape`, to be filled in; adapters to width `dim` drawn from `seed`.
+///
+/// # Errors
+/// As [`Encoder::from_weights`].
+pub fn blank<B: Backend>(shape: &Shape, dim: usize, seed: u64, device: &B::Device) -> Result<Student<B>> {
+    let encoder = Encoder::from_weights(&initial::encoder(shape, seed), device)?;
+    let adapter = |seed: u64| {
+        let weight = initial::truncated_normal(shape.hidden_size * dim, &mut Random::new(seed));
+        linear(&weight, Some(&vec![0.0; dim]), shape.hidden_size, device)
+    };
+    Ok(Student { encoder, cls: adapter(seed ^ 1), patches: adapter(seed ^ 2) })
 }
 
 fn with_adapters<B: Backend>(
@@ -76,6 +91,7 @@ fn with_adapters<B: Backend>(
     views: &Views,
     standard: &Standard,
     pixels: Tensor<B, 4>,
+    ridge: f64,
     device: &B::Device,
 ) -> Result<Student<B>> {
     let encoder = Encoder::<B>::from_weights(weights, device)?;
@@ -99,13 +115,13 @@ fn with_adapters<B: Backend>(
     standard.patches.apply(&mut patch_target);
     let adapter = |x: Vec<Tensor<B, 2>>, y: Vec<f32>, rows: usize, ridge: f64| -> Result<Linear<B>> {
         let y = Tensor::<B, 2>::from_data(TensorData::new(y, [rows, dim]), device);
-        let found = fit_with(&Tensor::cat(x, 0), &y, &Tensor::ones([rows, 1], device), ridge)?;
+        let found = fit(&Tensor::cat(x, 0), &y, &Tensor::ones([rows, 1], device), ridge)?;
         Ok(Linear {
             weight: Param::from_tensor(found.weight),
             bias: Some(Param::from_tensor(found.bias.reshape([dim]))),
         })
     };
-    let (cls, patches) = (adapter(cls, cls_target, n, FEW)?, adapter(patches, patch_target, n * count, RIDGE)?);
+    let (cls, patches) = (adapter(cls, cls_target, n, FEW)?, adapter(patches, patch_target, n * count, ridge)?);
     Ok(Student { encoder, cls, patches })
 }
 

@@ -1,5 +1,7 @@
 //! One step of the student, and a look at it.
 
+use std::collections::BTreeMap;
+
 use burn::module::AutodiffModule;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
@@ -14,12 +16,17 @@ use rad_dino_train::optim::schedule::Cosine;
 use rad_dino_train::vit::linear::values;
 use rayon::prelude::*;
 
-use super::config::Config;
+use super::config::{Config, Start};
 use super::loss::{Head, Targets, Terms, cosines, loss};
 use super::network::{Standard, Student};
 use super::record::{Record, Report};
 use super::teacher::push_grey;
 use super::views::{View, Views};
+
+/// Root mean square of a weight that learns at the full rate.
+const USUAL: f64 = 0.04;
+/// The smallest factor.
+const SLOWEST: f64 = 0.01;
 
 /// Student and optimiser.
 #[derive(Debug)]
@@ -28,6 +35,8 @@ pub struct Trainer<B: AutodiffBackend> {
     pub student: Student<B>,
     /// Moments.
     pub optimizer: AdamW<B::InnerBackend>,
+    /// Factors of the learning rate by parameter; 1 where there is none. See [`relative`].
+    pub factors: BTreeMap<String, f64>,
     config: Config,
     preprocessing: Preprocessing,
     standard: Standard,
@@ -54,8 +63,13 @@ impl<B: AutodiffBackend> Trainer<B> {
         // a module that came from the inner backend does not ask for gradients
         let mut student = learnable(<Student<B> as AutodiffModule<B>>::from_inner(student));
         student.encoder.precision = config.train.precision;
+        let factors = match config.student.start {
+            Start::Teacher => relative(&collect(&student.valid())),
+            Start::Random => BTreeMap::new(),
+        };
         Trainer {
             student,
+            factors,
             optimizer: AdamW::new((0.9, 0.999), 1e-8),
             config: config.clone(),
             preprocessing: preprocessing.clone(),
@@ -99,7 +113,13 @@ impl<B: AutodiffBackend> Trainer<B> {
         }
         let rates = rates(&self.config, step, total);
         let rules = Rules { depth: self.student.encoder.blocks.len(), layer_decay: 1.0, patch_embed: 1.0 };
-        self.student = self.optimizer.step(self.student.clone(), &summed, |name| Some(rules.group(name, &rates)));
+        let factors = &self.factors;
+        let group = |name: &str| {
+            let mut group = rules.group(name, &rates);
+            group.learning_rate *= factors.get(name).copied().unwrap_or(1.0);
+            Some(group)
+        };
+        self.student = self.optimizer.step(self.student.clone(), &summed, group);
         record.grad_norm = norms.get("encoder").copied().unwrap_or(0.0);
         record.lr = rates.backbone;
         Ok(record)
@@ -197,6 +217,17 @@ impl<B: AutodiffBackend> Trainer<B> {
         (self.optimizer.first, self.optimizer.second) = (part("first"), part("second"));
         Ok(())
     }
+}
+
+/// Tensors of the encoder that start smaller than usual learn slower by as much: Adam's steps are of one size, and a
+/// projected block has LayerScale multiplied into its weights, whose size is anything.
+fn relative<B: Backend>(parameters: &Flat<B>) -> BTreeMap<String, f64> {
+    let factor = |tensor: &Tensor<B, 1>| {
+        let square = f64::from(values(tensor.clone().mul(tensor.clone()).mean()).first().copied().unwrap_or(0.0));
+        (square.sqrt() / USUAL).clamp(SLOWEST, 1.0)
+    };
+    let encoder = parameters.iter().filter(|(name, _)| name.starts_with("encoder."));
+    encoder.map(|(name, tensor)| (name.clone(), factor(tensor))).collect()
 }
 
 /// Whether linear layers round to int8 in `step` of `total`.
