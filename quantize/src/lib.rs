@@ -9,6 +9,8 @@ pub mod cli;
 pub mod compare;
 mod convert;
 mod decoder;
+#[cfg(feature = "distill")]
+pub mod distill;
 mod fold;
 mod fp16;
 mod int8;

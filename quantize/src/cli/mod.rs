@@ -4,6 +4,8 @@ mod calibrate;
 mod compare;
 mod convert;
 mod decoder;
+#[cfg(feature = "distill")]
+mod distill;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -36,6 +38,9 @@ enum Command {
     Memory(compare::Memory),
     /// Writes a report decoder's folder (Llama architecture, Hugging Face layout) as one ONNX file.
     Decoder(decoder::Arguments),
+    /// Teaches a small encoder a trained one's features.
+    #[cfg(feature = "distill")]
+    Distill(distill::Arguments),
 }
 
 /// Parses the process's arguments and runs. Exit codes: 0 done, 1 some films could not be read, 2 usage, 3 a checkpoint or
@@ -48,6 +53,8 @@ pub fn main() -> ExitCode {
         Command::Calibrate(calibrate) => calibrate::run(&calibrate, arguments.quiet),
         Command::Memory(memory) => compare::memory(&memory).map(|()| true),
         Command::Decoder(decoder) => decoder::run(&decoder, arguments.quiet).map(|()| true),
+        #[cfg(feature = "distill")]
+        Command::Distill(distill) => distill::run(distill, arguments.quiet).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

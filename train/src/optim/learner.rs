@@ -17,7 +17,8 @@ pub type Moments<B> = (Flat<B>, Flat<B>, BTreeMap<String, u64>);
 /// Gradients and moments of one network.
 #[derive(Debug)]
 pub struct Learner<B: AutodiffBackend> {
-    optimizer: AdamW<B::InnerBackend>,
+    /// Moments.
+    pub optimizer: AdamW<B::InnerBackend>,
     rules: Rules,
     limit: f64,
     trained: BTreeSet<String>,
