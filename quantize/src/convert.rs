@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 
 use rad_dino_edge::checkpoint::{Checkpoint, Config, PositionInterpolation, Probes, position};
 use rad_dino_edge::model::manifest::{Architecture, MANIFEST_KEY, MANIFEST_SCHEMA, Manifest, NOTICE, Precision};
+use rad_dino_edge::output::write::atomic;
 use rad_dino_edge::preprocess::Preprocessing;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
+use crate::calibrate::{Calibration, Report, calibrate};
+use crate::fold::FoldedBlock;
 use crate::onnx::{self, Builder};
+use crate::rounded::Rounded;
 
 /// What to make of a checkpoint.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub struct Options {
     pub model_version: Option<String>,
     /// How the position table is resampled.
     pub position: PositionInterpolation,
+    /// Films that int8 is calibrated on; None rounds every layer as it is.
+    pub calibration: Option<Calibration>,
 }
 
 impl Options {
@@ -36,6 +42,7 @@ impl Options {
             name: None,
             model_version: None,
             position: PositionInterpolation::Size,
+            calibration: None,
         }
     }
 }
@@ -51,17 +58,32 @@ pub struct Summary {
     pub outputs: Vec<String>,
     /// The manifest inside the file.
     pub manifest: Manifest,
+    /// What calibration found, also in [`calibration_path`].
+    pub calibration: Option<Report>,
+}
+
+/// Where the JSON of a calibration is written: `X.calibration.json` beside `X.onnx`.
+pub fn calibration_path(out: &Path) -> PathBuf {
+    out.with_extension("calibration.json")
 }
 
 /// Converts `checkpoint` (a folder) as `options` say. Errors: what [`Checkpoint::open`] and
 /// [`Checkpoint::encoder_weights`] refuse; a folder without `preprocessor_config.json`; an image size that the patch
-/// side does not divide; weights that do not fit the precision; a file above 2 GiB; a failed write.
+/// side does not divide; weights that do not fit the precision; calibration of another precision than int8 or without
+/// readable films; a file above 2 GiB; a failed write.
 pub fn convert(checkpoint: &Path, options: &Options) -> Result<Summary> {
     convert_with(checkpoint, options, |_, _| {})
 }
 
-/// [`convert`] that tells `progress` how many of how many blocks are done.
-pub fn convert_with(checkpoint: &Path, options: &Options, mut progress: impl FnMut(usize, usize)) -> Result<Summary> {
+/// [`convert`] that tells `progress` how many of how many steps (blocks, without calibration) are done.
+pub fn convert_with(
+    checkpoint: &Path,
+    options: &Options,
+    mut progress: impl FnMut(usize, usize) + Send,
+) -> Result<Summary> {
+    if options.calibration.is_some() && options.precision != Precision::Int8 {
+        return Err(Error::new(ErrorKind::Usage, "only int8 is calibrated").hint("add --precision int8"));
+    }
     let folder = Checkpoint::open(checkpoint)?;
     let config = folder.config().clone();
     let preprocessing = folder.preprocessing().ok_or_else(|| {
@@ -78,13 +100,29 @@ pub fn convert_with(checkpoint: &Path, options: &Options, mut progress: impl FnM
     let positions = position::interpolate(&weights, image_size / config.patch_size, options.position)?;
     let mut builder = Builder::new(&config, options.precision, image_size);
     builder.patch_embed(&weights, &positions)?;
-    let depth = weights.blocks.len();
-    // each block is dropped as soon as it is in the graph
-    for (i, block) in std::mem::take(&mut weights.blocks).into_iter().enumerate() {
-        progress(i, depth);
-        builder.block(i, block)?;
-    }
-    progress(depth, depth);
+    let calibrated = options.calibration.as_ref().map(|calibration| {
+        calibrate(&weights, image_size, options.position, &preprocessing, calibration, &mut progress)
+    });
+    let blocks = std::mem::take(&mut weights.blocks);
+    let report = match calibrated.transpose()? {
+        Some(calibrated) => {
+            for (i, (block, rounded)) in calibrated.blocks.iter().enumerate() {
+                builder.block(i, block, rounded)?;
+            }
+            Some(calibrated.report)
+        }
+        None => {
+            let depth = blocks.len();
+            // each block is dropped as soon as it is in the graph
+            for (i, block) in blocks.into_iter().enumerate() {
+                progress(i, depth);
+                let block = FoldedBlock::new(block, config.num_attention_heads);
+                builder.block(i, &block, &Rounded::block(&block, options.precision))?;
+            }
+            progress(depth, depth);
+            None
+        }
+    };
     builder.final_norm(&weights.norm_weight, &weights.norm_bias);
     if let Some(probes) = &probes {
         builder.probes(probes);
@@ -94,7 +132,12 @@ pub fn convert_with(checkpoint: &Path, options: &Options, mut progress: impl FnM
     let text = serde_json::to_string(&manifest)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("manifest: {e}")).source(e))?;
     let (bytes, sha256) = onnx::write(&options.out, &builder, &[(MANIFEST_KEY, &text)])?;
-    Ok(Summary { bytes, sha256, outputs: builder.output_names(), manifest })
+    if let Some(report) = &report {
+        let json = serde_json::to_string_pretty(report)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("calibration: {e}")).source(e))?;
+        atomic(&calibration_path(&options.out), |file| writeln!(file, "{json}"))?;
+    }
+    Ok(Summary { bytes, sha256, outputs: builder.output_names(), manifest, calibration: report })
 }
 
 fn check_image_size(image_size: usize, patch: usize) -> Result<()> {
@@ -144,7 +187,7 @@ fn architecture(config: &Config, image_size: usize) -> Architecture {
 }
 
 /// The last part of the folder's path, also for `.` and `x/..`.
-fn folder_name(dir: &Path) -> String {
+pub(crate) fn folder_name(dir: &Path) -> String {
     let whole = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     whole.file_name().map_or_else(|| "encoder".to_owned(), |name| name.to_string_lossy().into_owned())
 }

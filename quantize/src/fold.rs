@@ -1,6 +1,7 @@
 //! Weights as the model file has them: [in, out], with LayerScale and 1/√d multiplied in.
 
 use rad_dino_edge::checkpoint::{BlockWeights, FeedForward};
+use rad_dino_edge::engine::Levelling;
 
 /// y = x · weight + bias.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,13 +34,44 @@ impl Linear {
     }
 }
 
+/// The linear layers of a block, in the order of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Layer {
+    /// D → 3D
+    Qkv,
+    /// D → D
+    Output,
+    /// D → F (or 2F)
+    Fc1,
+    /// F → D
+    Fc2,
+}
+
+impl Layer {
+    /// All of them.
+    pub const ALL: [Layer; 4] = [Layer::Qkv, Layer::Output, Layer::Fc1, Layer::Fc2];
+
+    /// The name in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Layer::Qkv => "qkv",
+            Layer::Output => "output",
+            Layer::Fc1 => "fc1",
+            Layer::Fc2 => "fc2",
+        }
+    }
+}
+
 /// A block with everything folded in.
+#[derive(Clone, Debug)]
 pub(crate) struct FoldedBlock {
     pub norm1: [Vec<f32>; 2],
     pub qkv: Linear,
     pub output: Linear,
     pub norm2: [Vec<f32>; 2],
     pub fc1: Linear,
+    /// What is done to fc2's input in the file.
+    pub levelling: Option<Levelling>,
     pub fc2: Linear,
 }
 
@@ -65,7 +97,18 @@ impl FoldedBlock {
             output: Linear::from_rows(&block.output_weight, &block.output_bias, |j| block.layer_scale1[j]),
             norm2: [block.norm2_weight, block.norm2_bias],
             fc1: Linear::from_rows(&fc1_weight, &fc1_bias, |_| 1.0),
+            levelling: None,
             fc2: Linear::from_rows(&fc2_weight, &fc2_bias, |j| block.layer_scale2[j]),
+        }
+    }
+
+    /// The weights of `layer`.
+    pub fn linear(&self, layer: Layer) -> &Linear {
+        match layer {
+            Layer::Qkv => &self.qkv,
+            Layer::Output => &self.output,
+            Layer::Fc1 => &self.fc1,
+            Layer::Fc2 => &self.fc2,
         }
     }
 }

@@ -4,13 +4,23 @@
 //! them and writes standard ONNX in which every block is one call of a model-local function.
 #![forbid(unsafe_code)]
 
+mod calibrate;
 pub mod cli;
+pub mod compare;
 mod convert;
+mod decoder;
+#[cfg(feature = "distill")]
+pub mod distill;
 mod fold;
 mod fp16;
 mod int8;
 mod onnx;
+mod rounded;
+pub mod site;
+mod smooth;
 
-pub use convert::{Options, Summary, convert, convert_with};
-pub use fold::Linear;
+pub use calibrate::{Calibration, Cosines, LayerReport, Report};
+pub use convert::{Options, Summary, calibration_path, convert, convert_with};
+pub use decoder::{DecoderOptions, DecoderSummary, convert_beside, convert_decoder};
+pub use fold::{Layer, Linear};
 pub use int8::{QuantizedLinear, quantize};

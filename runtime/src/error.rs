@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Model,
     /// A checkpoint folder, its config or one of its tensors was refused.
     Checkpoint,
+    /// A signature is missing, damaged, by another key, or not that of the file.
+    Signature,
     /// A manifest.csv or one of its rows was refused.
     Data,
     /// The request itself makes no sense (arguments, combinations, an unavailable instruction set).
@@ -37,6 +39,7 @@ impl ErrorKind {
             ErrorKind::Malformed => "malformed",
             ErrorKind::Model => "model",
             ErrorKind::Checkpoint => "checkpoint",
+            ErrorKind::Signature => "signature",
             ErrorKind::Data => "data",
             ErrorKind::Usage => "usage",
             ErrorKind::Internal => "internal",

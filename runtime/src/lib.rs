@@ -7,6 +7,8 @@ pub mod checkpoint;
 #[cfg(feature = "engine")]
 pub mod cli;
 #[cfg(feature = "engine")]
+pub mod doctor;
+#[cfg(feature = "engine")]
 pub mod engine;
 pub mod error;
 pub mod model;
@@ -19,5 +21,7 @@ pub mod report;
 pub mod scan;
 #[cfg(feature = "service")]
 pub mod service;
+#[cfg(feature = "engine")]
+pub mod signature;
 
 pub use error::{Error, ErrorKind, Result};

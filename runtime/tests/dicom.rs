@@ -87,7 +87,7 @@ fn pictures_are_pydicoms() {
             force_photometric: mode == "forced",
             ..Options::default()
         };
-        let scan = match read(&folder.join(file), options) {
+        let scan = match options.read(&folder.join(file)) {
             Ok(scan) => scan,
             Err(error) => {
                 let expected = error.kind() == ErrorKind::UnsupportedFormat && refused.contains(&file.as_str());
@@ -115,11 +115,11 @@ fn pictures_are_pydicoms() {
 #[test]
 fn tags_are_the_files() {
     let Some(folder) = folder() else { return };
-    let tags = read(&folder.join("chest_RG1_UNCR.dcm"), Options::default()).unwrap().tags;
+    let tags = read(&folder.join("chest_RG1_UNCR.dcm"), &Limits::default()).unwrap().tags;
     assert_eq!((tags.view_position.as_deref(), tags.patient_sex.as_deref()), (Some("PA"), Some("F")));
     assert!(tags.patient_sha256.is_some_and(|hash| hash.len() == 64));
     let options = Options { force_photometric: true, ..Options::default() };
-    let tags = read(&folder.join("odd_SC_rgb_jpeg.dcm"), options).unwrap().tags;
+    let tags = options.read(&folder.join("odd_SC_rgb_jpeg.dcm")).unwrap().tags;
     assert_eq!((tags.patient_age.as_deref(), tags.age_years()), (Some("024Y"), Some(24.0)));
 }
 
@@ -150,7 +150,7 @@ fn bad_and_odd_files_end_in_a_typed_error_or_a_picture() {
             continue;
         }
         let forced = Options { force_photometric: true, voi: Voi::First, ..Options::default() };
-        let outcomes = [timed(&folder.join(&file)), read(&folder.join(&file), forced)];
+        let outcomes = [timed(&folder.join(&file)), forced.read(&folder.join(&file))];
         for outcome in outcomes {
             match outcome {
                 Ok(scan) => {

@@ -9,6 +9,8 @@ use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::meta::FileMetaTableBuilder;
 use dicom_object::{DefaultDicomObject, InMemDicomObject};
+use proptest::prelude::*;
+use proptest::sample::Index;
 use rad_dino_edge::engine::Engine;
 use rad_dino_edge::output::dicom::objects;
 use rad_dino_edge::reader::{HeatmapOf, Reader, Reading, Wish};
@@ -37,7 +39,7 @@ fn wish() -> Wish {
 
 fn read(source: &[u8], wish: &Wish) -> (Scan, Reading) {
     let options = Options { force_photometric: true, ..Options::default() };
-    let scan = decode(source, options).unwrap();
+    let scan = options.decode(source).unwrap();
     let reading = READER.lock().unwrap().read("film.dcm", &scan, Duration::ZERO, wish).unwrap();
     (scan, reading)
 }
@@ -379,6 +381,37 @@ fn real_films_in_every_transfer_syntax() {
         for (suffix, bytes) in objects {
             let object = parse(&bytes);
             assert_eq!(text(&object, tags::STUDY_INSTANCE_UID), original, "{suffix} of {}", film.display());
+        }
+    }
+}
+
+/// A plain film and what was read from it, for damaged copies whose pixels are the same.
+static PLAIN: LazyLock<(Vec<u8>, Reading)> = LazyLock::new(|| {
+    let source = film(|_| {});
+    let reading = read(&source, &Wish::default()).1;
+    (source, reading)
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Whatever is in a header: an error, or objects that can be read back and name a source.
+    #[test]
+    fn damaged_headers_never_panic(edits in proptest::collection::vec((any::<Index>(), any::<u8>()), 1..5)) {
+        let (source, reading) = &*PLAIN;
+        let mut source = source.clone();
+        let header = source.len() - 300 * 200;
+        for (at, value) in edits {
+            source[132 + at.index(header - 132)] = value;
+        }
+        let options = Options { force_photometric: true, ..Options::default() };
+        if let Ok(scan) = options.decode(&source)
+            && let Ok(objects) = objects(&source, &scan, reading)
+        {
+            let sr = parse(&objects[0].1);
+            prop_assert_eq!(named(&sr, "Measurement Group").len(), named(&sr, "Algorithm Version").len());
+            let uid = text(&first(&named(&sr, "Source")[0], tags::REFERENCED_SOP_SEQUENCE), tags::REFERENCED_SOP_INSTANCE_UID);
+            prop_assert!(uid.bytes().all(|b| b.is_ascii_digit() || b == b'.'), "{}", uid);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rad_dino_edge::service::Queue;
 use service::node::{archive, associate};
-use service::{Edge, dicom, ended, entries, names, nothing_lost_or_doubled, png};
+use service::{Edge, dicom, ended, names, nothing_lost_or_doubled, png};
 use sha2::{Digest, Sha256};
 
 fn rounds() -> u32 {
@@ -97,11 +97,14 @@ fn killed_while_a_scanner_sends() {
             continue;
         }
         let port = edge.port();
+        // As many as it can read in time, so that kills meet every stage, the writing of results too.
+        let waiting = Queue::view(&out).unwrap().waiting().unwrap();
         let first = accepted.len();
+        let last = first + if waiting < 8 { 3 } else { 0 };
         let (answered, answers) = mpsc::channel();
         let sender = std::thread::spawn(move || {
             let Ok(mut peer) = associate(port, "EDGE") else { return };
-            for i in first..first + 12 {
+            for i in first..last {
                 if peer.store(&dicom(&uid(i), i as u32, 48)).is_err() {
                     return;
                 }
@@ -129,10 +132,9 @@ fn killed_while_a_scanner_sends() {
     let taken = taken.lock().unwrap();
     assert_eq!(taken.len(), 3 * accepted.len(), "results in the archive");
     let again = taken.values().filter(|&&times| times > 1).count();
-    let crashed = entries(&out).iter().map(|entry| entry.attempts).max();
     eprintln!(
         "{rounds} × SIGKILL: {} films accepted, none lost, none doubled; {again} of {} results reached the archive again \
-         under their own UID; at most {crashed:?} tries",
+         under their own UID",
         accepted.len(),
         taken.len()
     );

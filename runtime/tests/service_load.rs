@@ -71,6 +71,7 @@ fn load() {
     );
     edge.event("listening");
     let context = vec![(meta.sop_class, meta.transfer_syntax)];
+    let started = edge.processor();
     let start = Instant::now();
     let sending: Vec<_> = (0..senders)
         .map(|sender| {
@@ -100,6 +101,7 @@ fn load() {
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     let read = start.elapsed();
+    let processor = edge.processor() - started;
     memory.push(edge.memory() / 1000);
     let (uids, accepting): (Vec<_>, Vec<_>) = sending.into_iter().map(|sender| sender.join().unwrap()).unzip();
     let accepted = accepting.into_iter().max().unwrap();
@@ -109,5 +111,6 @@ fn load() {
     println!("{objects} objects of {} kB from {senders} senders", file.len() / 1000);
     println!("accepted  {:7.1} films/s ({:.1} s)", rate(accepted), accepted.as_secs_f64());
     println!("read      {:7.1} films/s ({:.1} s)", rate(read), read.as_secs_f64());
+    println!("processor {:7.0} ms a film", processor * 1000.0 / objects as f64);
     println!("resident memory, MB, at each tenth: {memory:?}");
 }

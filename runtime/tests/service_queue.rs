@@ -153,6 +153,17 @@ fn the_audit_has_each_line_once_whatever_was_written_last() {
     assert_eq!(*audit(out.path()).last().unwrap(), 3);
 }
 
+#[cfg(unix)]
+#[test]
+fn films_are_for_this_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let here = tempfile::tempdir().unwrap();
+    let out = here.path().join("a/out");
+    drop(Queue::open(&out).unwrap());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&out) & 0o007, mode(&out.join("spool"))), (0, 0o700));
+}
+
 #[test]
 fn one_owner_many_lookers() {
     let out = tempfile::tempdir().unwrap();
@@ -209,6 +220,15 @@ fn watched_files_have_names_of_their_own_and_versions_in_order() {
     // Back to the earlier bytes: the results must follow.
     assert!(matches!(hand_in_file(&queue, "a.png", b"one"), Accepted::New(_)));
     assert_eq!(take(&queue).name, "a");
+    // Also while both still wait.
+    hand_in_file(&queue, "b.png", b"one");
+    hand_in_file(&queue, "b.png", b"two!");
+    hand_in_file(&queue, "b.png", b"one");
+    for bytes in [&b"two!"[..], b"one"] {
+        let job = take(&queue);
+        assert_eq!((job.name.as_str(), fs::read(&job.path).unwrap().as_slice()), ("b", bytes));
+        queue.end(&job, &ending(State::Done, &[])).unwrap();
+    }
 }
 
 #[test]

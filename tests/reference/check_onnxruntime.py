@@ -6,7 +6,7 @@
 Every checkpoint of data/checkpoints is converted to fp32, fp16 and int8. Each file must pass onnx.checker with shape
 inference and run in ONNX Runtime with the outputs that transformers computed (reference.safetensors). With --edge,
 rad-dino-edge embeds two PNGs and ONNX Runtime the same pixels. With --shared, the trained dinov2-small goes the same
-way on films of data/fullres at 224 px. Prints a table; exit code 1 when a line fails.
+way on films of data/fullres at 224 px, also calibrated on films of data/cxr, without and with layers that stay f16. Prints a table; exit code 1 when a line fails.
 """
 
 import argparse
@@ -60,9 +60,9 @@ class Table:
         self.line(case, precision, check, f"{value:.6f}", f"≥ {limit:g}", bool(value >= limit))
 
 
-def convert(binary, folder, precision, out, case):
+def convert(binary, folder, precision, out, case, more=()):
     command = [binary, "convert", folder, "--precision", precision, "--image-size", str(case["image_size"])]
-    command += ["--position", case["position"], "--out", out, "--quiet"]
+    command += ["--position", case["position"], "--out", out, "--quiet", *more]
     subprocess.run([str(part) for part in command], check=True)
 
 
@@ -307,9 +307,13 @@ def check_trained(table, arguments, temporary):
         return
     case, name = {"image_size": 224, "position": "size"}, "dinov2-small"
     outputs = {}
-    for precision in PRECISIONS:
+    calibration = ["--calibration", arguments.shared / "data" / "cxr" / "manifest.csv", "--calibration-films", 8]
+    fallback = ["--target-cosine", 1, "--fallback-budget", 0.05]
+    variants = [(precision, name, []) for precision in PRECISIONS]
+    variants += [("int8", f"{name}_calibrated", calibration), ("int8", f"{name}_fallback", calibration + fallback)]
+    for precision, name, more in variants:
         path = temporary / f"{name}.{precision}.onnx"
-        convert(arguments.quantize, checkpoint, precision, path, case)
+        convert(arguments.quantize, checkpoint, precision, path, case, more)
         preprocessing = check_file(table, name, precision, path)["preprocessing"]
         run = session(path)
         outputs[precision] = numpy.concatenate([hidden(run, pixel_values(film, preprocessing)) for film in films])

@@ -78,7 +78,8 @@ fn probes(width: usize, limit: f64) -> Probes {
     };
     use base64::Engine as _;
     let basis = base64::engine::general_purpose::STANDARD.encode(vec![0u8; 2 * width * 2]);
-    let out_of_distribution = Some(OutOfDistribution { limit, dim: width, rank: 1, variances: vec![1.0, 1.0], basis });
+    let out_of_distribution =
+        Some(OutOfDistribution { limit, dim: width, rank: 1, variances: vec![1.0, 1.0], basis, detectors: vec![] });
     let config =
         ProbesConfig { schema: "rad-dino-edge/probes/1".into(), heads, out_of_distribution, ..Default::default() };
     let heads = [("findings", head(2, 3)), ("sex", head(1, 0)), ("age", head(1, 0)), ("view", head(2, 0))];

@@ -19,6 +19,8 @@ pub mod optim;
 #[cfg(feature = "burn")]
 pub mod pretrain;
 #[cfg(feature = "burn")]
+pub mod report;
+#[cfg(feature = "burn")]
 pub mod resume;
 #[cfg(feature = "burn")]
 pub mod ssl;

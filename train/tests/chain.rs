@@ -59,6 +59,18 @@ fn phantoms_teach_heads_that_evaluate_measures() {
     assert!(probes.config.out_of_distribution.is_some() && probes.config.training_data[0].films > 120);
 
     let evaluate = ["evaluate", "--quiet", "--checkpoint", &model, "--data", &data, "--format", "json"];
+    let detectors = probes.config.out_of_distribution.unwrap().detectors;
+    assert_eq!(detectors.iter().map(|d| d.label.as_str()).collect::<Vec<_>>(), ["upside_down", "sideways", "inverted"]);
+    let held: Value = serde_json::from_str(fine(&[&evaluate[..], &["--ood"]].concat()).trim()).unwrap();
+    let rate = |label: &str| {
+        let metrics = held["metrics"].as_array().unwrap();
+        let found = metrics.iter().find(|m| m["task"] == "out_of_distribution" && m["label"] == label);
+        found.unwrap()["value"].as_f64().unwrap()
+    };
+    for pose in ["half_turn", "flipped", "turned_right", "turned_left"] {
+        assert!((0.0..=1.0).contains(&rate(pose)));
+    }
+    assert!(rate("inverted") > rate("flagged"), "{held}");
     let floor = fine(&[&evaluate[..], &["--floor"]].concat());
     let lines: Vec<Value> = floor.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let floors: Vec<&Value> = lines.iter().map(|line| &line["floor"]).collect();

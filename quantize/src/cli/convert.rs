@@ -1,15 +1,14 @@
 //! `rad-dino-quantize convert`.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rad_dino_edge::Result;
 use rad_dino_edge::checkpoint::PositionInterpolation;
 use rad_dino_edge::model::manifest::Precision;
 
-use crate::{Options, convert_with};
+use super::bar;
+use crate::{Calibration, Options, calibration_path, convert_beside, convert_with};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -33,6 +32,18 @@ pub(super) struct Arguments {
     /// How the position table is resampled to another image size: as transformers 5, or by the older factor.
     #[arg(long, value_enum, default_value = "size")]
     position: PositionArgument,
+    /// Calibrates int8 on films of this manifest (split val, train where there is none); may be given several times.
+    #[arg(long, value_name = "MANIFEST.csv")]
+    calibration: Vec<PathBuf>,
+    /// Most films that calibrate.
+    #[arg(long, value_name = "N", default_value_t = Calibration::FILMS, requires = "calibration")]
+    calibration_films: usize,
+    /// Largest share of the blocks' weights that may stay f16 where int8 would miss the promised cosines.
+    #[arg(long, value_name = "SHARE", default_value_t = Calibration::FALLBACK_BUDGET, requires = "calibration")]
+    fallback_budget: f64,
+    /// CLS cosine with fp32 that the calibration films have to reach before layers stop to stay f16.
+    #[arg(long, value_name = "COSINE", default_value_t = Calibration::TARGET_COSINE, requires = "calibration")]
+    target_cosine: f64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -63,14 +74,14 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<()> {
             PositionArgument::Size => PositionInterpolation::Size,
             PositionArgument::Offset => PositionInterpolation::Offset,
         },
+        calibration: (!arguments.calibration.is_empty()).then(|| Calibration {
+            data: arguments.calibration.clone(),
+            films: arguments.calibration_films,
+            fallback_budget: arguments.fallback_budget,
+            target_cosine: arguments.target_cosine,
+        }),
     };
-    let visible = !quiet && std::io::stderr().is_terminal();
-    let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(None, target);
-    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} block {pos} of {len}") {
-        bar.set_style(style);
-    }
-    bar.set_message("converting");
+    let bar = bar("converting", "step", quiet);
     let result = convert_with(&arguments.checkpoint, &options, |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
@@ -88,6 +99,14 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<()> {
             summary.bytes as f64 / 1e6,
             summary.outputs.join(", ")
         );
+        if let Some(report) = &summary.calibration {
+            eprintln!("{}\n{}", report.table(), calibration_path(&arguments.out).display());
+        }
+    }
+    let report = convert_beside(&arguments.checkpoint, &options.out, options.precision)?;
+    if let Some(report) = report.filter(|_| !quiet) {
+        let (name, precision) = (&report.manifest.name, report.manifest.precision.as_str());
+        eprintln!("and its report decoder {name} {precision}, {:.1} MB, beside it", report.bytes as f64 / 1e6);
     }
     Ok(())
 }

@@ -1,11 +1,18 @@
 //! The command line.
 
+mod calibrate;
+mod compare;
 mod convert;
+mod decoder;
+#[cfg(feature = "distill")]
+mod distill;
 
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use rad_dino_edge::{Error, ErrorKind};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rad_dino_edge::{Error, ErrorKind, Result};
 
 /// Turns a checkpoint folder into a model file for rad-dino-edge.
 #[derive(Debug, Parser)]
@@ -22,17 +29,36 @@ struct Arguments {
 enum Command {
     /// Writes a checkpoint folder (Hugging Face layout) as one ONNX file.
     Convert(convert::Arguments),
+    /// Compares two model files: tokens, probes, decisions, latency, size, memory.
+    Compare(compare::Arguments),
+    /// Fits probabilities, thresholds and the out-of-distribution limit to a site's own labelled films.
+    Calibrate(calibrate::Arguments),
+    /// Prints the peak memory of a model, MB; `compare` calls it.
+    #[command(hide = true)]
+    Memory(compare::Memory),
+    /// Writes a report decoder's folder (Llama architecture, Hugging Face layout) as one ONNX file.
+    Decoder(decoder::Arguments),
+    /// Teaches a small encoder a trained one's features.
+    #[cfg(feature = "distill")]
+    Distill(distill::Arguments),
 }
 
-/// Parses the process's arguments and runs. Exit codes: 0 done, 2 usage, 3 the checkpoint was refused or a file could
-/// not be read or written, 5 a defect.
+/// Parses the process's arguments and runs. Exit codes: 0 done, 1 some films could not be read, 2 usage, 3 a checkpoint or
+/// model was refused or a file could not be read or written, 4 the manifest or all films refused, 5 a defect.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
-        Command::Convert(convert) => convert::run(&convert, arguments.quiet),
+        Command::Convert(convert) => convert::run(&convert, arguments.quiet).map(|()| true),
+        Command::Compare(compare) => compare::run(&compare, arguments.quiet),
+        Command::Calibrate(calibrate) => calibrate::run(&calibrate, arguments.quiet),
+        Command::Memory(memory) => compare::memory(&memory).map(|()| true),
+        Command::Decoder(decoder) => decoder::run(&decoder, arguments.quiet).map(|()| true),
+        #[cfg(feature = "distill")]
+        Command::Distill(distill) => distill::run(distill, arguments.quiet).map(|()| true),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(exit_code(&error))
@@ -44,6 +70,30 @@ fn exit_code(error: &Error) -> u8 {
     match error.kind() {
         ErrorKind::Usage => 2,
         ErrorKind::Internal => 5,
+        ErrorKind::Data => 4,
         _ => 3,
+    }
+}
+
+/// A bar over `unit`s on stderr; hidden when `quiet` or where stderr is no terminal.
+fn bar(message: &'static str, unit: &str, quiet: bool) -> ProgressBar {
+    let visible = !quiet && std::io::stderr().is_terminal();
+    let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(None, target);
+    if let Ok(style) = ProgressStyle::with_template(&format!("{{msg}} {{bar:30}} {unit} {{pos}} of {{len}}")) {
+        bar.set_style(style);
+    }
+    bar.set_message(message);
+    bar
+}
+
+/// Prints data; a closed pipe is no reason to fail.
+fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::new(ErrorKind::Io, format!("stdout: {e}")).source(e))
+        }
+        _ => Ok(()),
     }
 }

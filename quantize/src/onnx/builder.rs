@@ -1,7 +1,7 @@
 //! The graph: PatchEmbed, the blocks, FinalNorm and Probes, one node each.
 
 use rad_dino_edge::Result;
-use rad_dino_edge::checkpoint::{BlockWeights, Config, EncoderWeights, Probes};
+use rad_dino_edge::checkpoint::{Config, EncoderWeights, Probes};
 use rad_dino_edge::model::manifest::Precision;
 use tract_onnx::pb::{
     AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
@@ -11,7 +11,8 @@ use tract_onnx::pb::{
 };
 
 use super::{DOMAIN, attribute, embedding, encoder, linear, probes, tensor};
-use crate::fold::FoldedBlock;
+use crate::fold::{FoldedBlock, Layer};
+use crate::rounded::Rounded;
 
 /// A model file under construction.
 pub(crate) struct Builder {
@@ -64,12 +65,13 @@ impl Builder {
         Ok(())
     }
 
-    /// The next block.
-    pub fn block(&mut self, i: usize, block: BlockWeights) -> Result<()> {
+    /// The next block, its layers in the formats of `rounded`.
+    pub fn block(&mut self, i: usize, block: &FoldedBlock, rounded: &[Rounded; 4]) -> Result<()> {
         let name = format!("block{i}");
         let heads = self.config.num_attention_heads;
         let swiglu = self.config.use_swiglu_ffn;
-        let block = FoldedBlock::new(block, heads);
+        let layers = rounded.each_ref().map(Rounded::precision);
+        let kind = encoder::Kind { precision: self.precision, layers, levelled: block.levelling.is_some(), swiglu };
         let norm = |part: &str, values: &[Vec<f32>; 2]| {
             let [weight, bias] = values;
             [
@@ -78,20 +80,26 @@ impl Builder {
             ]
         };
         let mut tensors = norm("norm1", &block.norm1).to_vec();
-        tensors.extend(linear::tensors(&block.qkv, self.precision, &name, "qkv")?);
-        tensors.extend(linear::tensors(&block.output, self.precision, &name, "output")?);
-        tensors.extend(norm("norm2", &block.norm2));
-        tensors.extend(linear::tensors(&block.fc1, self.precision, &name, "fc1")?);
-        tensors.extend(linear::tensors(&block.fc2, self.precision, &name, "fc2")?);
-        if i == 0 {
-            self.functions.push(encoder::encoder_block(self.precision, swiglu));
+        for (layer, rounded) in Layer::ALL.into_iter().zip(rounded) {
+            if layer == Layer::Fc1 {
+                tensors.extend(norm("norm2", &block.norm2));
+            }
+            if let Some(levelling) = block.levelling.as_ref().filter(|_| layer == Layer::Fc2) {
+                for (part, values) in [("mean", &levelling.mean), ("factor", &levelling.factor)] {
+                    tensors.push(tensor::f32s(&format!("{name}.fc2_{part}"), &[values.len()], values));
+                }
+            }
+            tensors.extend(linear::tensors(block.linear(layer), rounded, &name, layer.as_str())?);
+        }
+        if self.functions.iter().all(|f| f.name() != kind.name()) {
+            self.functions.push(encoder::encoder_block(kind));
         }
         let attributes = vec![
             attribute::integer("num_heads", heads as i64),
             self.epsilon(),
             attribute::string("activation", if swiglu { "swiglu" } else { "gelu" }),
         ];
-        self.call(encoder::function_name(self.precision), &name, tensors, attributes, &[&format!("{name}.y")]);
+        self.call(&kind.name(), &name, tensors, attributes, &[&format!("{name}.y")]);
         Ok(())
     }
 
@@ -169,11 +177,29 @@ impl Builder {
 
 /// An f32 value of shape [N, `dims`].
 fn value(name: &str, dims: &[usize]) -> ValueInfoProto {
-    let dimension = |value| Dimension { value: Some(value), ..Dimension::default() };
-    let mut dim = vec![dimension(dimension::Value::DimParam("N".to_owned()))];
-    dim.extend(dims.iter().map(|side| dimension(dimension::Value::DimValue(*side as i64))));
-    let shape = Some(TensorShapeProto { dim });
-    let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape };
+    let mut all = vec![Side::Named("N")];
+    all.extend(dims.iter().map(|side| Side::Fixed(*side)));
+    typed_value(name, DataType::Float, &all)
+}
+
+/// One dimension of a graph's input or output.
+#[derive(Clone, Copy)]
+pub(super) enum Side {
+    Named(&'static str),
+    Fixed(usize),
+}
+
+/// An input or output of the graph.
+pub(super) fn typed_value(name: &str, data_type: DataType, sides: &[Side]) -> ValueInfoProto {
+    let dimension = |side: &Side| {
+        let value = match side {
+            Side::Named(name) => dimension::Value::DimParam((*name).to_owned()),
+            Side::Fixed(side) => dimension::Value::DimValue(*side as i64),
+        };
+        Dimension { value: Some(value), ..Dimension::default() }
+    };
+    let shape = Some(TensorShapeProto { dim: sides.iter().map(dimension).collect() });
+    let tensor = type_proto::Tensor { elem_type: data_type as i32, shape };
     let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
     ValueInfoProto { name: name.to_owned(), r#type: Some(kind), ..ValueInfoProto::default() }
 }

@@ -8,7 +8,8 @@ use tract_onnx::pb::tensor_proto::DataType;
 use super::function::Function;
 use super::tensor;
 use crate::fold::Linear;
-use crate::{fp16, int8};
+use crate::fp16;
+use crate::rounded::Rounded;
 
 /// The function's inputs for layer `part`, in order.
 pub(super) fn declare(f: &mut Function, precision: Precision, part: &str) {
@@ -60,8 +61,8 @@ const OFFSET: &str = "offset_128";
 const ZERO_POINT: &str = "zero_point_128";
 
 /// The constants that int8 layers share; once per function, before the first layer.
-pub(super) fn constants(f: &mut Function, precision: Precision) {
-    if precision == Precision::Int8 {
+pub(super) fn constants(f: &mut Function, layers: [Precision; 4]) {
+    if layers.contains(&Precision::Int8) {
         f.scalar(TINY, 1e-9);
         f.scalar(STEPS, 127.0);
         f.scalar(OFFSET, 128.0);
@@ -70,21 +71,18 @@ pub(super) fn constants(f: &mut Function, precision: Precision) {
 }
 
 /// The tensors of a call, in the order of [`declare`]; `prefix` names the block.
-pub(super) fn tensors(linear: &Linear, precision: Precision, prefix: &str, part: &str) -> Result<Vec<TensorProto>> {
+pub(super) fn tensors(linear: &Linear, rounded: &Rounded, prefix: &str, part: &str) -> Result<Vec<TensorProto>> {
     let name = |value: &str| format!("{prefix}.{part}_{value}");
     let dims = [linear.inputs, linear.outputs];
     let bias = tensor::f32s(&name("bias"), &dims[1..], &linear.bias);
-    Ok(match precision {
-        Precision::Fp32 => vec![tensor::f32s(&name("weight"), &dims, &linear.weight), bias],
-        Precision::Fp16 => vec![half(&name("weight"), &dims, &linear.weight)?, bias],
-        Precision::Int8 => {
-            let rounded = int8::quantize(linear);
-            vec![
-                tensor::i8s(&name("weight"), &dims, &rounded.values),
-                tensor::f32s(&name("scale"), &dims[1..], &rounded.scale),
-                bias,
-            ]
-        }
+    Ok(match rounded {
+        Rounded::F32 => vec![tensor::f32s(&name("weight"), &dims, &linear.weight), bias],
+        Rounded::F16 => vec![half(&name("weight"), &dims, &linear.weight)?, bias],
+        Rounded::Int8(rounded) => vec![
+            tensor::i8s(&name("weight"), &dims, &rounded.values),
+            tensor::f32s(&name("scale"), &dims[1..], &rounded.scale),
+            bias,
+        ],
     })
 }
 

@@ -2,6 +2,8 @@
 
 mod attribute;
 mod builder;
+mod decoder;
+mod decoder_block;
 mod embedding;
 mod encoder;
 mod function;
@@ -12,6 +14,7 @@ mod tensor;
 mod write;
 
 pub(crate) use builder::Builder;
+pub(crate) use decoder::write_decoder;
 pub(crate) use write::write;
 
 /// Domain of the model-local functions.

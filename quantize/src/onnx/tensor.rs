@@ -32,3 +32,7 @@ pub(super) fn f32_scalar(value: f32) -> TensorProto {
 pub(super) fn i64s(values: &[i64]) -> TensorProto {
     raw("", &[values.len()], DataType::Int64, values.iter().flat_map(|v| v.to_le_bytes()).collect())
 }
+
+pub(super) fn i64_scalar(value: i64) -> TensorProto {
+    raw("", &[], DataType::Int64, value.to_le_bytes().to_vec())
+}

@@ -7,7 +7,7 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 use rad_dino_edge::output::write::atomic;
 use rad_dino_edge::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
-use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
+use tract_onnx::pb::{FunctionProto, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto};
 
 use super::{Builder, DOMAIN, OPSET};
 
@@ -17,8 +17,19 @@ const GRAPH_INITIALIZER: u32 = 5;
 /// The largest protobuf message that readers accept.
 const MAX_BYTES: u64 = i32::MAX as u64;
 
-/// Writes the file, whole or not at all; gives its size in bytes and its sha256 (hex).
+/// Writes the encoder's file, whole or not at all; gives its size in bytes and its sha256 (hex).
 pub(crate) fn write(path: &Path, builder: &Builder, metadata: &[(&str, &str)]) -> Result<(u64, String)> {
+    write_parts(path, &builder.functions, &builder.graph(), &builder.tensors, metadata)
+}
+
+/// [`write`] of any graph whose tensors are held apart.
+pub(super) fn write_parts(
+    path: &Path,
+    functions: &[FunctionProto],
+    graph: &GraphProto,
+    all_tensors: &[TensorProto],
+    metadata: &[(&str, &str)],
+) -> Result<(u64, String)> {
     let entry = |(key, value): &(&str, &str)| StringStringEntryProto { key: (*key).into(), value: (*value).into() };
     let opset = |domain: &str, version| OperatorSetIdProto { domain: domain.to_owned(), version };
     let head = ModelProto {
@@ -28,12 +39,12 @@ pub(crate) fn write(path: &Path, builder: &Builder, metadata: &[(&str, &str)]) -
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
         model_version: 1,
         metadata_props: metadata.iter().map(entry).collect(),
-        functions: builder.functions.clone(),
+        functions: functions.to_vec(),
         ..ModelProto::default()
     };
     let mut head = head.encode_to_vec();
-    let graph = builder.graph().encode_to_vec();
-    let tensors: u64 = builder.tensors.iter().map(|tensor| framed(GRAPH_INITIALIZER, tensor.encoded_len())).sum();
+    let graph = graph.encode_to_vec();
+    let tensors: u64 = all_tensors.iter().map(|tensor| framed(GRAPH_INITIALIZER, tensor.encoded_len())).sum();
     let graph_bytes = graph.len() as u64 + tensors;
     // fields of a message may come in any order, so the graph can be the last
     encode_key(MODEL_GRAPH, WireType::LengthDelimited, &mut head);
@@ -52,7 +63,7 @@ pub(crate) fn write(path: &Path, builder: &Builder, metadata: &[(&str, &str)]) -
         put(&head)?;
         put(&graph)?;
         let mut buffer = Vec::new();
-        for tensor in &builder.tensors {
+        for tensor in all_tensors {
             buffer.clear();
             encode_key(GRAPH_INITIALIZER, WireType::LengthDelimited, &mut buffer);
             encode_varint(tensor.encoded_len() as u64, &mut buffer);

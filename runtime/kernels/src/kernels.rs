@@ -1,6 +1,7 @@
 //! The set of kernels chosen once at start. Constructing one proves that the CPU has it.
 
 use crate::attention::{self, HeadShape, TokenBlock};
+use crate::decode;
 use crate::gemm::{self, Epilogue, Instructions};
 use crate::isa::{Isa, IsaError};
 use crate::pack::{PackedF32, PackedI8};
@@ -65,6 +66,13 @@ pub trait Kernels: Send + Sync + std::fmt::Debug {
         ldo: usize,
         probabilities: Option<&mut [f32]>,
     );
+
+    /// out = x/√(mean x² + eps)·gamma for each row of `x` [rows, D].
+    fn rms_norm(&self, x: &[f32], gamma: &[f32], eps: f32, out: &mut [f32]);
+
+    /// out [hd] = softmax(q·kᵀ)·v of one query q [hd], which carries 1/√hd, over `keys` and `values` [S, hd]; `scores` is
+    /// scratch of S rounded up to a multiple of 16.
+    fn attend_cached(&self, q: &[f32], keys: &[f32], values: &[f32], scores: &mut [f32], out: &mut [f32]);
 }
 
 #[inline(always)]
@@ -175,6 +183,12 @@ macro_rules! kernel_set {
             compiled!($features, attention::int8::attend::<$i>, attend_i8(
                 shape: HeadShape, head: usize, queries: &TokenBlock, first: usize, count: usize, blocks: &[TokenBlock],
                 sums: &mut [f32], out: &mut [f32], ldo: usize, probabilities: Option<&mut [f32]>,
+            ));
+            compiled!($features, decode::rms_norm::<$i>, rms_norm(
+                x: &[f32], gamma: &[f32], eps: f32, out: &mut [f32],
+            ));
+            compiled!($features, decode::attend_cached::<$i>, attend_cached(
+                q: &[f32], keys: &[f32], values: &[f32], scores: &mut [f32], out: &mut [f32],
             ));
         }
     };

@@ -6,6 +6,7 @@
 
 mod aligned;
 mod attention;
+mod decode;
 mod gemm;
 mod isa;
 mod kernels;

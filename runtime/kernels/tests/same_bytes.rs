@@ -50,11 +50,17 @@ fn fingerprints(kernels: &dyn Kernels) -> String {
         let mut normed = vec![0.0; rows * k];
         kernels.layer_norm(&x, &values(k, 5), &values(k, 6), 1e-6, &mut normed);
         line(&format!("layer_norm {k}"), &normed);
+        kernels.rms_norm(&x, &values(k, 5), 1e-6, &mut normed);
+        line(&format!("rms_norm {k}"), &normed);
         let mut gated = values(rows * 2 * k, 7);
         kernels.swiglu(&mut gated, 2 * k);
         line(&format!("swiglu {k}"), &gated);
     }
     for (tokens, heads, head_dim) in [(130, 2, 64), (67, 3, 21)] {
+        let cached = values(tokens * head_dim, 9);
+        let (mut scores, mut out) = (vec![0.0; tokens.next_multiple_of(16)], vec![0.0; head_dim]);
+        kernels.attend_cached(&values(head_dim, 10), &cached, &values(tokens * head_dim, 11), &mut scores, &mut out);
+        line(&format!("cached attention {head_dim}"), &out);
         let shape = HeadShape { tokens, width: heads * head_dim, head_dim };
         let width = shape.width;
         let qkv: Vec<f32> = values(tokens * 3 * width, 8).iter().map(|x| x * 3.0).collect();

@@ -102,6 +102,37 @@ proptest! {
     }
 
     #[test]
+    fn a_decoders_step(rows in 1usize..4, d in 1usize..200, cached in 1usize..80, head_dim in 1usize..70, seed: u64) {
+        let (x, gamma) = (values(rows * d, seed), values(d, seed ^ 1));
+        let (q, keys, cached) = (values(head_dim, seed ^ 2), values(cached * head_dim, seed ^ 3), cached);
+        let own = values(cached * head_dim, seed ^ 4);
+        let run = |kernels: &dyn Kernels| {
+            let (mut normed, mut out) = (vec![0.0; rows * d], vec![0.0; head_dim]);
+            kernels.rms_norm(&x, &gamma, 1e-6, &mut normed);
+            let mut scores = vec![9.0; cached.next_multiple_of(16)];
+            kernels.attend_cached(&q, &keys, &own, &mut scores, &mut out);
+            (normed, out)
+        };
+        let (normed, out) = run(&*scalar());
+        for (x, y) in x.chunks_exact(d).zip(normed.chunks_exact(d)) {
+            let scale = 1.0 / (x.iter().map(|v| f64::from(v * v)).sum::<f64>() / d as f64 + 1e-6).sqrt();
+            for ((x, g), y) in x.iter().zip(&gamma).zip(y) {
+                prop_assert!((f64::from(x * g) * scale - f64::from(*y)).abs() < 1e-5);
+            }
+        }
+        let scores = keys.chunks_exact(head_dim).map(|k| k.iter().zip(&q).map(|(k, q)| f64::from(k * q)).sum::<f64>());
+        let weights: Vec<f64> = scores.map(f64::exp).collect();
+        for (i, y) in out.iter().enumerate() {
+            let sum: f64 = weights.iter().zip(own.chunks_exact(head_dim)).map(|(w, v)| w * f64::from(v[i])).sum();
+            prop_assert!((sum / weights.iter().sum::<f64>() - f64::from(*y)).abs() < 1e-5);
+        }
+        for set in others() {
+            let (a, b) = run(&*set);
+            prop_assert_eq!((bits(&normed), bits(&out)), (bits(&a), bits(&b)), "{}", set.isa());
+        }
+    }
+
+    #[test]
     fn attention(tokens in 1usize..80, heads in 1usize..4, head_dim in 1usize..40, seed: u64) {
         let shape = HeadShape { tokens, width: heads * head_dim, head_dim };
         let qkv = values(tokens * 3 * shape.width, seed);

@@ -179,30 +179,30 @@ pub(super) fn uses_mask_token(text: &str) -> bool {
 }
 
 /// The object of a `config.json`; null counts as missing, as in transformers.
-struct Keys<'a>(&'a Value);
+pub(super) struct Keys<'a>(pub(super) &'a Value);
 
 impl<'a> Keys<'a> {
-    fn get(&self, key: &str) -> Option<&'a Value> {
+    pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
         self.0.get(key).filter(|value| !value.is_null())
     }
 
-    fn integer(&self, key: &str, default: usize) -> Result<usize> {
+    pub(super) fn integer(&self, key: &str, default: usize) -> Result<usize> {
         let Some(value) = self.get(key) else { return Ok(default) };
         let number = value.as_u64().and_then(|n| usize::try_from(n).ok());
         number.ok_or_else(|| refuse(format!("{key} must be a whole number, is {}", brief(value))))
     }
 
-    fn number(&self, key: &str, default: f64) -> Result<f64> {
+    pub(super) fn number(&self, key: &str, default: f64) -> Result<f64> {
         let Some(value) = self.get(key) else { return Ok(default) };
         value.as_f64().ok_or_else(|| refuse(format!("{key} must be a number, is {}", brief(value))))
     }
 
-    fn flag(&self, key: &str, default: bool) -> Result<bool> {
+    pub(super) fn flag(&self, key: &str, default: bool) -> Result<bool> {
         let Some(value) = self.get(key) else { return Ok(default) };
         value.as_bool().ok_or_else(|| refuse(format!("{key} must be true or false, is {}", brief(value))))
     }
 
-    fn text(&self, key: &str) -> Result<Option<&'a str>> {
+    pub(super) fn text(&self, key: &str) -> Result<Option<&'a str>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         value.as_str().map(Some).ok_or_else(|| refuse(format!("{key} must be a string, is {}", brief(value))))
     }
@@ -238,14 +238,14 @@ fn brief(value: &Value) -> String {
     if text.chars().count() > 40 { text.chars().take(40).chain(['…']).collect() } else { text }
 }
 
-fn bounded(key: &str, value: usize, low: usize, high: usize) -> Result<()> {
+pub(super) fn bounded(key: &str, value: usize, low: usize, high: usize) -> Result<()> {
     if (low..=high).contains(&value) {
         return Ok(());
     }
     Err(refuse(format!("{key} is {value}, must be {low} to {high}")))
 }
 
-fn refuse(message: impl Into<String>) -> Error {
+pub(super) fn refuse(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Checkpoint, message)
 }
 

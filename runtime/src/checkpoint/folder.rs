@@ -82,7 +82,7 @@ impl Checkpoint {
     }
 }
 
-fn map_weights(dir: &Path) -> Result<(Tensors, Layout)> {
+pub(super) fn map_weights(dir: &Path) -> Result<(Tensors, Layout)> {
     for (name, layout) in [(SINGLE, Layout::HuggingFace), (INDEX, Layout::HuggingFace), (DINOV2_LAYOUT, Layout::Dinov2)]
     {
         let path = dir.join(name);

@@ -3,6 +3,7 @@
 mod config;
 mod dtype;
 mod folder;
+mod llama;
 mod names;
 pub mod position;
 mod probes;
@@ -19,6 +20,7 @@ use std::path::Path;
 pub use config::Config;
 pub use dtype::DType;
 pub use folder::Checkpoint;
+pub use llama::{Llama, LlamaBlock, LlamaConfig, LlamaWeights, Projector, ReportConfig, Rope};
 pub use position::PositionInterpolation;
 pub use probes::{ProbeHead, Probes, ProbesConfig};
 pub use segmentation::{SegmentationHead, SegmentationTensor};

@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
             0 => String::new(),
             n => format!(" (and {n} more)"),
         };
-        Err(self.tensors.refuse(format!("tensor {name} does not belong to this encoder{more}")).hint(
+        Err(self.tensors.refuse(format!("tensor {name} does not belong to this model{more}")).hint(
             "config.json and the weights must belong together; of a model with a head save the encoder alone \
              (its .dinov2 or .dinov2_with_registers) with save_pretrained",
         ))

@@ -86,7 +86,8 @@ impl Bench {
             let loaded = model::load(&self.model, &common, None)?;
             let load = clock.elapsed();
             let engine = &loaded.engine;
-            let preprocessing = engine.preprocessing().cloned().unwrap_or_else(|| plain(engine.shape().image_size));
+            let preprocessing =
+                engine.preprocessing().cloned().unwrap_or_else(|| Preprocessing::plain(engine.shape().image_size));
             let mut pixels = vec![0.0; 3 * engine.shape().image_size * engine.shape().image_size];
             let (mut encoder, mut total) = (vec![], vec![]);
             for i in 0..=self.iterations {
@@ -136,17 +137,6 @@ fn film() -> Scan {
         format: ScanFormat::Png,
         sha256: String::new(),
         tags: Default::default(),
-    }
-}
-
-/// For a foreign graph, whose own preprocessing is unknown: the time is what counts here.
-fn plain(size: usize) -> Preprocessing {
-    Preprocessing {
-        shortest_edge: size,
-        crop_size: size,
-        rescale_factor: 1.0 / 255.0,
-        image_mean: [0.5; 3],
-        image_std: [0.5; 3],
     }
 }
 

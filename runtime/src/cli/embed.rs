@@ -1,10 +1,13 @@
 //! `embed`: feature vectors.
 
+mod shards;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::model::Loaded;
 use super::options::{Common, ModelChoice, ScanOptions, progress};
 use super::{Tally, model};
 use crate::engine::Engine;
@@ -21,9 +24,16 @@ pub struct Embed {
     scans: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelChoice,
-    /// FILE.npy or FILE.safetensors (tensor `embeddings`).
-    #[arg(long, value_name = "FILE")]
+    /// FILE.npy or FILE.safetensors (tensor `embeddings`); with --format parquet a folder.
+    #[arg(long, value_name = "FILE|DIR")]
     out: PathBuf,
+    /// parquet: a file a shard with the columns path, sha256, embedding and error, a row a scan; a shard that is there
+    /// already is left as it is. Without it the ending of --out decides.
+    #[arg(long, value_enum)]
+    format: Option<shards::Format>,
+    /// With --format parquet: take the I-th of N parts, I from 0 on; a scan's part depends on its path alone.
+    #[arg(long, value_name = "I/N", requires = "format", default_value = "0/1")]
+    shard: shards::Shard,
     /// cls [N,D], patch [N,P,D] or all [N,1+R+P,D].
     #[arg(long, value_enum, default_value_t)]
     tokens: Tokens,
@@ -56,6 +66,9 @@ enum Container {
 
 impl Embed {
     pub(super) fn run(&self) -> Result<Tally> {
+        if self.format.is_some() {
+            return shards::run(self);
+        }
         let container = match self.out.extension().and_then(|e| e.to_str()) {
             Some("npy") => Container::Npy,
             Some("safetensors") => Container::Safetensors,
@@ -64,24 +77,8 @@ impl Embed {
                 return Err(Error::new(ErrorKind::Usage, message).hint("end --out in .npy or .safetensors"));
             }
         };
-        let given = self.preprocessor.as_deref().map(read_preprocessor).transpose()?;
-        let loaded = model::load(&self.model, &self.common, given.as_ref().map(|p| p.crop_size))?;
+        let (loaded, preprocessing) = self.load()?;
         let engine = &loaded.engine;
-        let preprocessing = given.or_else(|| engine.preprocessing().cloned()).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Model,
-                format!("{}: the file has no manifest, so its preprocessing is unknown", loaded.name),
-            )
-            .hint("give the model's preprocessor_config.json with --preprocessor")
-        })?;
-        if preprocessing.crop_size != engine.shape().image_size {
-            let message = format!(
-                "the preprocessor crops to {} pixels but the model takes {}",
-                preprocessing.crop_size,
-                engine.shape().image_size
-            );
-            return Err(Error::new(ErrorKind::Usage, message).hint("use the preprocessor that belongs to the model"));
-        }
         let scans = scan::collect(&self.scans)?;
         let shape = self.shape(engine, scans.len());
         let header = match container {
@@ -104,6 +101,29 @@ impl Embed {
             Some(error) => Err(error),
             None => written.map(|()| tally),
         }
+    }
+
+    /// The model, and how its pixels are prepared.
+    fn load(&self) -> Result<(Loaded, Preprocessing)> {
+        let given = self.preprocessor.as_deref().map(read_preprocessor).transpose()?;
+        let loaded = model::load(&self.model, &self.common, given.as_ref().map(|p| p.crop_size))?;
+        let engine = &loaded.engine;
+        let preprocessing = given.or_else(|| engine.preprocessing().cloned()).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Model,
+                format!("{}: the file has no manifest, so its preprocessing is unknown", loaded.name),
+            )
+            .hint("give the model's preprocessor_config.json with --preprocessor")
+        })?;
+        if preprocessing.crop_size != engine.shape().image_size {
+            let message = format!(
+                "the preprocessor crops to {} pixels but the model takes {}",
+                preprocessing.crop_size,
+                engine.shape().image_size
+            );
+            return Err(Error::new(ErrorKind::Usage, message).hint("use the preprocessor that belongs to the model"));
+        }
+        Ok((loaded, preprocessing))
     }
 
     fn shape(&self, engine: &Engine, n: usize) -> Vec<usize> {
@@ -129,8 +149,8 @@ impl Embed {
         let mut bytes = Vec::with_capacity(length * 4);
         for path in scans {
             bytes.clear();
-            match self.row(engine, preprocessing, path, options) {
-                Ok(row) => {
+            match self.row(engine, preprocessing, path, &options) {
+                Ok((_, row)) => {
                     tally.done += 1;
                     bytes.extend(row.iter().flat_map(|x| x.to_le_bytes()));
                 }
@@ -148,18 +168,26 @@ impl Embed {
         Ok(Ok(()))
     }
 
-    fn row(&self, engine: &Engine, preprocessing: &Preprocessing, path: &Path, options: Options) -> Result<Vec<f32>> {
+    /// The scan's sha256 and its tokens.
+    fn row(
+        &self,
+        engine: &Engine,
+        preprocessing: &Preprocessing,
+        path: &Path,
+        options: &Options,
+    ) -> Result<(String, Vec<f32>)> {
         let shape = engine.shape();
-        let scan = scan::read(path, options)?;
+        let scan = options.read(path)?;
         let mut pixels = vec![0.0; 3 * shape.image_size * shape.image_size];
         preprocess(&scan, preprocessing, &mut pixels)?;
         let outputs = engine.run(&pixels, 1)?;
         let hidden = outputs.hidden();
-        Ok(match self.tokens {
+        let tokens = match self.tokens {
             Tokens::Cls => hidden[..shape.embed_dim].to_vec(),
             Tokens::Patch => hidden[shape.prefix_tokens * shape.embed_dim..].to_vec(),
             Tokens::All => hidden.to_vec(),
-        })
+        };
+        Ok((scan.sha256, tokens))
     }
 }
 

@@ -43,6 +43,13 @@ pub struct Infer {
     /// Add a written report.
     #[arg(long)]
     report: bool,
+    /// Decoder that writes it: a file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else the
+    /// embedded one; where there is none, fixed sentences over the probes].
+    #[arg(long, value_name = "FILE")]
+    decoder: Option<PathBuf>,
+    /// Leave out sentences that the calibrated probes contradict; false keeps them, marked.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    report_grounded: bool,
     /// Write results of DICOM scans as DICOM objects of the same study into this folder: <stem>.sr.dcm (structured
     /// report), <stem>.sc.dcm (heat map), and <stem>.seg.dcm where the model draws masks. Adds a written report.
     #[arg(long, value_name = "DIR")]
@@ -62,8 +69,16 @@ impl Infer {
             }
             std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         }
-        let reader = model::reader(&self.model, &self.common)?;
+        let mut reader = model::reader(&self.model, &self.common)?;
         let wish = self.wish(!reader.manifest().heads.segmentation.is_empty());
+        if self.decoder.is_some() && !wish.report {
+            return Err(Error::new(ErrorKind::Usage, "--decoder writes a report").hint("add --report"));
+        }
+        if wish.report
+            && let Some(decoder) = model::decoder(self.decoder.as_deref(), &self.model)?
+        {
+            reader = reader.with_decoder(decoder, self.report_grounded)?;
+        }
         reader.check(&wish)?;
         let scans = scan::collect(&self.scans)?;
         let several = scans.len() > 1 || self.scans.iter().any(|path| path.is_dir());
@@ -111,7 +126,7 @@ impl Infer {
     }
 
     fn one(&self, reader: &Reader, wish: &Wish, path: &Path, several: bool) -> Result<Answer> {
-        let (scan, reading) = reader.read_file(path, self.options.options(), wish)?;
+        let (scan, reading) = reader.read_file(path, &self.options.options(), wish)?;
         if let (Some(target), Some(picture)) = (&self.heatmap, &reading.heatmap) {
             heatmap::write(&place(target, path, "png", several), picture)?;
         }

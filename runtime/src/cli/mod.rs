@@ -1,7 +1,9 @@
 //! The command line: one file a subcommand.
 
 mod bench;
+mod doctor;
 mod embed;
+mod generate;
 mod infer;
 mod info;
 #[cfg(all(feature = "service", feature = "dicom"))]
@@ -12,6 +14,7 @@ mod options;
 mod serve;
 #[cfg(feature = "service")]
 mod service;
+mod verify;
 #[cfg(feature = "service")]
 mod watch;
 
@@ -35,6 +38,8 @@ enum Command {
     Infer(infer::Infer),
     /// Feature vectors for scans.
     Embed(embed::Embed),
+    /// Continues tokens with a report decoder.
+    Generate(generate::Generate),
     /// What a model is, and what this machine runs it with.
     Info(info::Info),
     /// How long the model takes on this machine.
@@ -48,6 +53,10 @@ enum Command {
     /// Reads what a scanner sends by DICOM.
     #[cfg(all(feature = "service", feature = "dicom"))]
     Listen(Box<listen::Listen>),
+    /// Whether this machine is fit to run.
+    Doctor(doctor::Doctor),
+    /// Whether a file is the one that was signed.
+    Verify(verify::Verify),
 }
 
 /// How a command over many inputs ended.
@@ -84,6 +93,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Infer(infer) => infer.run(),
         Command::Embed(embed) => embed.run(),
+        Command::Generate(generate) => generate.run(),
         Command::Info(info) => info.run(),
         Command::Bench(bench) => bench.run(),
         #[cfg(feature = "service")]
@@ -91,6 +101,8 @@ pub fn main() -> ExitCode {
         Command::Watch(watch) => watch.run(),
         #[cfg(all(feature = "service", feature = "dicom"))]
         Command::Listen(listen) => listen.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Verify(verify) => verify.run(),
     };
     match result {
         Ok(tally) => ExitCode::from(tally.code()),
@@ -108,7 +120,7 @@ pub fn main() -> ExitCode {
 fn code(error: &Error) -> u8 {
     match error.kind() {
         ErrorKind::Usage => 2,
-        ErrorKind::Model | ErrorKind::Checkpoint => 3,
+        ErrorKind::Model | ErrorKind::Checkpoint | ErrorKind::Signature => 3,
         ErrorKind::Internal => 5,
         // An unreadable model file, preprocessor file or output folder: nothing was answered.
         ErrorKind::Io => 2,

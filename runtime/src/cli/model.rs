@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use rad_dino_kernels::Isa;
+
 use super::options::{Common, ModelChoice};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reader::Reader;
+use crate::report::decoder::Decoder;
 
 /// A loaded model with a name for people.
 #[derive(Debug)]
@@ -33,10 +36,42 @@ pub fn load_with_threads(choice: &ModelChoice, threads: usize, image_size: Optio
     }
 }
 
+/// As [`load`], on the instruction set `isa`.
+pub fn load_on(choice: &ModelChoice, threads: usize, isa: Isa) -> Result<Engine> {
+    match &choice.model {
+        Some(path) => Engine::from_file_on(path, threads, isa).map_err(model_io),
+        #[cfg(feature = "embedded-model")]
+        None => Engine::from_bytes_on(crate::model::embedded::ENCODER, threads, isa),
+        #[cfg(not(feature = "embedded-model"))]
+        None => embedded(threads).map(|loaded| loaded.engine),
+    }
+}
+
 /// Loads `--model`, else the embedded model, as what reads scans.
 pub fn reader(choice: &ModelChoice, common: &Common) -> Result<Reader> {
     let Loaded { engine, name } = load(choice, common, None)?;
     Reader::new(engine, &name)
+}
+
+/// Loads the decoder at `path`, else the one beside `--model`, else (without `--model`) the embedded one, if any.
+pub fn decoder(path: Option<&Path>, choice: &ModelChoice) -> Result<Option<Decoder>> {
+    if let Some(path) = path {
+        return Decoder::from_file(path).map(Some).map_err(|e| match e.kind() {
+            ErrorKind::Io => Error::new(ErrorKind::Usage, e.message().to_string()).hint("check --decoder"),
+            _ => e,
+        });
+    }
+    match &choice.model {
+        Some(model) => {
+            let beside = model.with_extension("report.onnx");
+            beside.exists().then(|| Decoder::from_file(&beside)).transpose()
+        }
+        None => embedded_decoder(),
+    }
+}
+
+fn embedded_decoder() -> Result<Option<Decoder>> {
+    Ok(None)
 }
 
 /// A model file that cannot be read at all is refused like one that cannot be understood, except that a missing one is

@@ -18,6 +18,28 @@ pub enum Activation {
     SwiGlu,
 }
 
+/// hidden ← (hidden − mean)·factor, an input at a time, so that none stands out when a row is rounded to int8; fc2's
+/// weights and bias take both back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Levelling {
+    /// [F]
+    pub mean: Vec<f32>,
+    /// [F]
+    pub factor: Vec<f32>,
+}
+
+impl Levelling {
+    /// Levels rows of length `ld`, of which the first F values count. The difference is rounded, then the product: what
+    /// the file states, on every path.
+    fn apply(&self, hidden: &mut [f32], ld: usize) {
+        for row in hidden.chunks_exact_mut(ld) {
+            for ((x, mean), factor) in row.iter_mut().zip(&self.mean).zip(&self.factor) {
+                *x = (*x - mean) * factor;
+            }
+        }
+    }
+}
+
 /// One block; D = width, H heads.
 #[derive(Debug)]
 pub struct Block {
@@ -31,6 +53,8 @@ pub struct Block {
     pub norm2: LayerNorm,
     /// D → F (or 2F).
     pub fc1: Linear,
+    /// What is done to fc2's input before it is rounded to int8; None for nothing.
+    pub fc2_levelling: Option<Levelling>,
     /// F → D, LayerScale folded in.
     pub fc2: Linear,
     /// H
@@ -148,7 +172,28 @@ impl Block {
         if self.activation == Activation::SwiGlu {
             kernels.swiglu(hidden, self.fc1.outputs());
         }
+        self.level(hidden);
         self.fc2.apply(kernels, count, hidden, self.fc1.outputs(), quantised, x, Epilogue::Residual);
+    }
+}
+
+impl Block {
+    /// Makes of rows of the hidden layer what fc2 takes.
+    pub(super) fn level(&self, hidden: &mut [f32]) {
+        if let Some(levelling) = &self.fc2_levelling {
+            levelling.apply(hidden, self.fc1.outputs());
+        }
+    }
+
+    /// out [T, D] = the heads of all tokens of `x` [T, D], side by side.
+    pub(super) fn attend_all(&self, context: &Context, shape: HeadShape, x: &[f32], out: &mut [f32]) {
+        let mut scratch = context.scratch.image();
+        let operands = if self.int8_attention {
+            self.quantised(context, shape, x, &mut scratch)
+        } else {
+            self.packed(context, shape, x, &mut scratch)
+        };
+        operands.attend(&*context.kernels, shape, 0, out, &mut Vec::new(), None);
     }
 }
 

@@ -1,5 +1,7 @@
 //! A plain DINOv2 ONNX export from elsewhere: no functions of ours, no manifest; tract runs it with its own operators.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use prost::Message;
 use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use tract_onnx::prelude::*;
@@ -8,6 +10,7 @@ use super::Shape;
 use super::outputs::{NamedTensor, Outputs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::onnx::OnnxFile;
+use crate::preprocess::MAX_SIDE;
 
 /// A foreign graph, fixed to one image a run.
 #[derive(Debug)]
@@ -30,13 +33,17 @@ impl Foreign {
     pub fn load(bytes: &[u8], file: &OnnxFile<'_>, image_size: Option<usize>, threads: usize) -> Result<Self> {
         let fixed = file.inputs.iter().find_map(|(_, dims)| (dims.len() == 4).then(|| dims[3])).flatten();
         let side = image_size.or(fixed).unwrap_or(DEFAULT_SIDE);
+        if !(1..=MAX_SIDE).contains(&side) {
+            return Err(cannot_run(TractError::msg(format!(
+                "its input is {side} pixels a side, 1 to {MAX_SIDE} are run"
+            ))));
+        }
         let proto = tract_onnx::pb::ModelProto::decode(bytes).map_err(|e| cannot_run(e.into()))?;
-        let plan = (|| -> TractResult<_> {
+        let plan = caught(|| {
             let mut model = tract_onnx::onnx().model_for_proto_model(&proto)?;
             model.set_input_fact(0, f32::fact([1, 3, side, side]).into())?;
             model.into_optimized()?.into_runnable()
-        })();
-        let plan = plan.map_err(cannot_run)?;
+        })?;
         let executor = if threads > 1 { Executor::multithread(threads) } else { Executor::SingleThread };
         let names = file.outputs.iter().map(|name| (*name).to_string()).collect();
         let shape = Shape { image_size: side, patch_size: 1, embed_dim: 0, prefix_tokens: 1, patches: 0 };
@@ -66,8 +73,8 @@ impl Foreign {
         let mut merged: Vec<NamedTensor> = vec![];
         for image in pixel_values.chunks_exact(3 * side * side).take(n) {
             let input = Tensor::from_shape(&[1, 3, side, side], image).map_err(cannot_run)?;
-            let results = multithread_tract_scope(self.executor.clone(), || self.plan.run(tvec!(input.into_tvalue())));
-            let results = results.map_err(cannot_run)?;
+            let run = || self.plan.run(tvec!(input.into_tvalue()));
+            let results = caught(|| multithread_tract_scope(self.executor.clone(), run))?;
             for (i, value) in results.iter().enumerate() {
                 let name = self.names.get(i).cloned().unwrap_or_default();
                 let Some(tensor) = NamedTensor::from_tract(name, value) else { continue };
@@ -79,6 +86,12 @@ impl Foreign {
         }
         Outputs::new(merged)
     }
+}
+
+/// tract is not ours; should it panic on a hostile graph, it costs this model and nothing else.
+fn caught<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T> {
+    let result = catch_unwind(AssertUnwindSafe(work));
+    result.unwrap_or_else(|_| Err(TractError::msg("it gave up"))).map_err(cannot_run)
 }
 
 fn anyhow_shape(shape: &[usize]) -> TractError {

@@ -1,18 +1,24 @@
 //! Parts from a model file of ours: every node is one function call, its weights are read straight from the file's bytes.
 
+use std::collections::HashSet;
+
 use rad_dino_kernels::{Isa, PackedF32, PackedI8};
 use rayon::prelude::*;
 
-use super::block::{Activation, Block};
+use super::block::{Activation, Block, Levelling};
 use super::heads::{Head, Heads};
 use super::linear::Linear;
 use super::norm::LayerNorm;
-use super::parts::{BLOCK_FUNCTIONS, INT8_BLOCK, Parts};
+use super::parts::{INT8_BLOCK, Parts, block_function};
 use super::patch_embed::PatchEmbed;
 use super::segmentation::Segmentation;
 use crate::error::Result;
 use crate::model::onnx::{DOMAIN, INT8, Node, OnnxFile, refused};
 use crate::model::{SegmentationSizes, manifest};
+use crate::preprocess::MAX_SIDE;
+
+/// Logits of a mask, C·(s·g)²: 2²⁶ floats are 256 MB.
+const MAX_LOGITS: usize = 1 << 26;
 
 /// Reads the parts of `file` for the kernels of `isa`; blocks are packed in parallel on the current pool.
 ///
@@ -22,13 +28,14 @@ pub fn parts(file: &OnnxFile<'_>, isa: Isa) -> Result<Parts> {
     if let Some(stranger) = file.nodes.iter().find(|node| node.domain != DOMAIN) {
         return Err(refused(format!("node `{}` ({}) is no function of ours", stranger.name, stranger.op_type)));
     }
+    each_once(file)?;
     let [first, blocks @ ..] = &file.nodes[..] else { return Err(refused("the graph is empty")) };
     if first.op_type != "PatchEmbed" {
         return Err(refused(format!("the graph starts with `{}`, expected PatchEmbed", first.op_type)));
     }
     let patch_embed = patch_embed(file, isa, first)?;
     let width = patch_embed.width();
-    let depth = blocks.iter().take_while(|node| BLOCK_FUNCTIONS.contains(&node.op_type)).count();
+    let depth = blocks.iter().take_while(|node| block_function(node.op_type).is_some()).count();
     let (blocks, rest) = blocks.split_at(depth);
     let (norm, heads) = match rest {
         [norm] if norm.op_type == "FinalNorm" => (norm, None),
@@ -53,21 +60,33 @@ pub fn parts(file: &OnnxFile<'_>, isa: Isa) -> Result<Parts> {
     Ok(Parts { patch_embed, blocks, final_norm, heads })
 }
 
+/// A tensor belongs to one node. A small file that named a large tensor a thousand times would be packed a thousand times.
+fn each_once(file: &OnnxFile<'_>) -> Result<()> {
+    let mut seen = HashSet::new();
+    for node in &file.nodes {
+        let again = node.inputs.iter().find(|input| file.tensors.contains_key(**input) && !seen.insert(**input));
+        if let Some(input) = again {
+            return Err(refused(format!("node `{}`: tensor `{input}` is used twice", node.name)));
+        }
+    }
+    Ok(())
+}
+
 /// Reads a node's inputs by position.
-struct Reader<'a> {
-    file: &'a OnnxFile<'a>,
-    isa: Isa,
-    node: &'a Node<'a>,
+pub(crate) struct Reader<'a> {
+    pub file: &'a OnnxFile<'a>,
+    pub isa: Isa,
+    pub node: &'a Node<'a>,
 }
 
 impl<'a> Reader<'a> {
-    fn tensor(&self, input: usize) -> Result<&'a crate::model::onnx::Tensor<'a>> {
+    pub fn tensor(&self, input: usize) -> Result<&'a crate::model::onnx::Tensor<'a>> {
         let name = self.node.inputs.get(input);
         let name = name.ok_or_else(|| refused(format!("node `{}` lacks input {input}", self.node.name)))?;
         self.file.tensor(name)
     }
 
-    fn floats(&self, input: usize, dims: &[usize]) -> Result<Vec<f32>> {
+    pub fn floats(&self, input: usize, dims: &[usize]) -> Result<Vec<f32>> {
         let tensor = self.tensor(input)?;
         tensor.expect_shape(dims)?;
         tensor.to_f32()
@@ -88,7 +107,7 @@ impl<'a> Reader<'a> {
     }
 
     /// weight [, scale], bias from `*input` on, advancing it.
-    fn linear(&self, input: &mut usize, k: usize, n: usize) -> Result<Linear> {
+    pub fn linear(&self, input: &mut usize, k: usize, n: usize) -> Result<Linear> {
         let weight = self.tensor(*input)?;
         weight.expect_shape(&[k, n])?;
         if weight.data_type == INT8 {
@@ -130,12 +149,16 @@ fn patch_embed(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>) -> Result<PatchEm
         return Err(refused(format!("tensor `{}` has shape {:?}: no square grid", positions.name, positions.dims)));
     }
     let positions = reader.floats(4, &[1, patches, width])?;
+    if grid.checked_mul(p).is_none_or(|side| side > MAX_SIDE) {
+        return Err(refused(format!("node `{}`: {grid} patches of {p} pixels a side are too many", node.name)));
+    }
     let projection = PackedF32::new(k, width, &bias, |i, j| values[j * k + i]);
     Ok(PatchEmbed { projection, prefix, positions, patch_size: p, grid })
 }
 
 fn block(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, width: usize, last: bool) -> Result<(&'static str, Block)> {
-    let function = BLOCK_FUNCTIONS.into_iter().find(|name| *name == node.op_type).unwrap_or(BLOCK_FUNCTIONS[0]);
+    let function = block_function(node.op_type);
+    let function = function.ok_or_else(|| refused(format!("`{}` is no block of ours", node.op_type)))?;
     let reader = Reader { file, isa, node };
     let heads = node.size("num_heads")?;
     if !width.is_multiple_of(heads) {
@@ -158,10 +181,32 @@ fn block(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, width: usize, last: boo
     }
     let fc1 = reader.linear(&mut at, width, hidden)?;
     let inner = if activation == Activation::SwiGlu { hidden / 2 } else { hidden };
+    // A layer starts with its weight [K, N]; what has one dimension here belongs to the levelling.
+    let levelled = reader.tensor(at)?.dims.len() == 1;
+    let fc2_levelling = match levelled {
+        true => Some(Levelling { mean: reader.floats(at, &[inner])?, factor: reader.floats(at + 1, &[inner])? }),
+        false => None,
+    };
+    at += 2 * usize::from(levelled);
     let fc2 = reader.linear(&mut at, inner, width)?;
     let int8_attention = function == INT8_BLOCK;
     let record_attention = last;
-    Ok((function, Block { norm1, qkv, output, norm2, fc1, fc2, heads, activation, int8_attention, record_attention }))
+    Ok((
+        function,
+        Block {
+            norm1,
+            qkv,
+            output,
+            norm2,
+            fc1,
+            fc2_levelling,
+            fc2,
+            heads,
+            activation,
+            int8_attention,
+            record_attention,
+        },
+    ))
 }
 
 fn probes(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, patch_embed: &PatchEmbed) -> Result<Heads> {
@@ -219,6 +264,9 @@ fn segmentation_head(
     let Some([channels, scale, convolutions]) = sizes.as_deref() else { return Err(refuse()) };
     let sizes = SegmentationSizes { channels: *channels, scale: *scale, hidden, convolutions: *convolutions };
     let rows = sizes.rows().ok_or_else(refuse)?;
+    if rows.saturating_mul(patch_embed.grid * patch_embed.grid) > MAX_LOGITS {
+        return Err(refuse());
+    }
     let mut layer = |outputs: usize, inputs: usize, side: usize| -> Result<(Vec<f32>, Vec<f32>)> {
         let weight = reader.floats(*at, &[outputs, inputs, side, side])?;
         let bias = reader.floats(*at + 1, &[outputs])?;

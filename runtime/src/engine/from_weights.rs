@@ -71,6 +71,7 @@ fn block(config: &Config, block: &BlockWeights, last: bool) -> Block {
         output: Linear::F32(output),
         norm2: norm(config, &block.norm2_weight, &block.norm2_bias),
         fc1: Linear::F32(fc1),
+        fc2_levelling: None,
         fc2: Linear::F32(fc2),
         heads: config.num_attention_heads,
         activation,

@@ -12,6 +12,14 @@ pub enum Linear {
 }
 
 impl Linear {
+    /// K, the inputs.
+    pub fn inputs(&self) -> usize {
+        match self {
+            Linear::F32(w) => w.k(),
+            Linear::Int8(w) => w.k(),
+        }
+    }
+
     /// N, the outputs.
     pub fn outputs(&self) -> usize {
         match self {
@@ -50,7 +58,7 @@ impl Linear {
     }
 }
 
-/// Scratch for quantised rows.
+/// Scratch for quantised rows; grows as it is needed.
 #[derive(Clone, Debug, Default)]
 pub struct Quantised {
     values: Vec<u8>,

@@ -6,12 +6,12 @@ mod context;
 mod foreign;
 #[cfg(feature = "checkpoint")]
 mod from_checkpoint;
-mod from_file;
+pub(crate) mod from_file;
 #[cfg(feature = "checkpoint")]
 mod from_weights;
 mod graph;
 pub mod heads;
-mod linear;
+pub(crate) mod linear;
 mod norm;
 mod operator;
 mod outputs;
@@ -19,6 +19,7 @@ mod parts;
 mod patch_embed;
 mod scratch;
 mod segmentation;
+mod trace;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,12 +35,17 @@ use crate::model::onnx::{OnnxFile, refused};
 use crate::output::mask;
 use crate::preprocess::Preprocessing;
 
+pub use block::{Activation, Block, Levelling};
+pub use context::Context;
+pub use linear::{Linear, Quantised};
+pub use norm::LayerNorm;
+pub use operator::Network;
 pub use outputs::Outputs;
+pub use parts::Parts;
+pub use patch_embed::PatchEmbed;
+pub use trace::LayerInputs;
 
-use context::Context;
 use foreign::Foreign;
-use operator::Network;
-use parts::Parts;
 use scratch::Scratch;
 
 /// Shape of what goes in and out.
@@ -91,8 +97,15 @@ impl Engine {
     /// # Errors
     /// As [`Engine::from_file`].
     pub fn from_file_at(path: &Path, threads: usize, image_size: Option<usize>) -> Result<Self> {
-        let map = MappedFile::open(path).map_err(|e| Error::io(path, e))?;
-        Self::from_bytes_at(&map, threads, image_size).map_err(|e| e.at(path.display()))
+        Self::map(path, threads, image_size, isa_of_env()?)
+    }
+
+    /// As [`Engine::from_file`], on the instruction set `isa` whatever `RDE_ISA` says.
+    ///
+    /// # Errors
+    /// As [`Engine::from_file`].
+    pub fn from_file_on(path: &Path, threads: usize, isa: Isa) -> Result<Self> {
+        Self::map(path, threads, None, isa)
     }
 
     /// Loads a model from the bytes of its file.
@@ -100,11 +113,23 @@ impl Engine {
     /// # Errors
     /// As [`Engine::from_file`].
     pub fn from_bytes(bytes: &[u8], threads: usize) -> Result<Self> {
-        Self::from_bytes_at(bytes, threads, None)
+        Self::from_bytes_at(bytes, threads, None, isa_of_env()?)
     }
 
-    fn from_bytes_at(bytes: &[u8], threads: usize, image_size: Option<usize>) -> Result<Self> {
-        let isa = Isa::from_env().map_err(isa_error)?;
+    /// As [`Engine::from_bytes`], on the instruction set `isa` whatever `RDE_ISA` says.
+    ///
+    /// # Errors
+    /// As [`Engine::from_file`].
+    pub fn from_bytes_on(bytes: &[u8], threads: usize, isa: Isa) -> Result<Self> {
+        Self::from_bytes_at(bytes, threads, None, isa)
+    }
+
+    fn map(path: &Path, threads: usize, image_size: Option<usize>, isa: Isa) -> Result<Self> {
+        let map = MappedFile::open(path).map_err(|e| Error::io(path, e))?;
+        Self::from_bytes_at(&map, threads, image_size, isa).map_err(|e| e.at(path.display()))
+    }
+
+    fn from_bytes_at(bytes: &[u8], threads: usize, image_size: Option<usize>, isa: Isa) -> Result<Self> {
         let (pool, threads) = pool(threads)?;
         let file = OnnxFile::parse(bytes)?;
         let manifest = file.metadata.get(MANIFEST_KEY).map(|json| manifest(json)).transpose()?;
@@ -217,6 +242,20 @@ impl Engine {
         }
     }
 
+    /// The fused operators and what they run on, for those who take the network apart; None for a foreign graph.
+    pub fn network(&self) -> Option<&Network> {
+        match &self.source {
+            Source::Ours { network, .. } => Some(network),
+            Source::Foreign(_) => None,
+        }
+    }
+
+    /// Runs `task` on the engine's threads, while no pass runs.
+    pub fn alone<T: Send>(&self, task: impl FnOnce() -> T + Send) -> T {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.pool.install(task)
+    }
+
     /// How long the heads took in the last run (part of that run's time).
     pub fn heads_time(&self) -> std::time::Duration {
         match &self.source {
@@ -297,11 +336,15 @@ fn pool(threads: usize) -> Result<(rayon::ThreadPool, usize)> {
     Ok((pool.map_err(|e| Error::new(ErrorKind::Internal, "no threads can be started").source(e))?, threads))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn isa_error(error: rad_dino_kernels::IsaError) -> Error {
+fn isa_of_env() -> Result<Isa> {
+    Isa::from_env().map_err(isa_error)
+}
+
+pub(crate) fn isa_error(error: rad_dino_kernels::IsaError) -> Error {
     Error::new(ErrorKind::Usage, error.to_string()).hint("unset RDE_ISA to let the engine choose")
 }
 

@@ -60,6 +60,11 @@ impl Outputs {
         &self.tensors[self.hidden].shape
     }
 
+    /// All outputs, in the graph's order.
+    pub fn tensors(&self) -> &[NamedTensor] {
+        &self.tensors
+    }
+
     /// Shape and values of the output called `name`.
     pub fn get(&self, name: &str) -> Option<(&[usize], &[f32])> {
         self.tensors.iter().find(|t| t.name == name).map(|t| (&t.shape[..], &t.values[..]))

@@ -23,3 +23,13 @@ pub const BLOCK_FUNCTIONS: [&str; 3] = ["EncoderBlock", "EncoderBlockF16", INT8_
 
 /// The block whose attention is int8, too.
 pub const INT8_BLOCK: &str = "EncoderBlockInt8";
+
+/// The block function that `op_type` names. An int8 block whose calibration keeps layers in f16 or scales the input of
+/// fc2 is a function of its own in the file, called [`INT8_BLOCK`], `_` and what differs; its tensors say the same.
+pub fn block_function(op_type: &str) -> Option<&'static str> {
+    let name = match op_type.split_once('_') {
+        Some((INT8_BLOCK, _)) => INT8_BLOCK,
+        _ => op_type,
+    };
+    BLOCK_FUNCTIONS.into_iter().find(|known| *known == name)
+}

@@ -184,6 +184,20 @@ pub struct OutOfDistribution {
     pub variances: Vec<f64>,
     /// mean [D] then B [K, D], little-endian f16, base64.
     pub basis: String,
+    /// Further reasons to flag a picture, which the distance alone misses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detectors: Vec<Detector>,
+}
+
+/// A linear detector on CLS ‖ mean of the patch tokens: weights · features + bias > 0 flags the picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Detector {
+    /// What it finds: `upside_down`, `sideways`, `inverted`.
+    pub label: String,
+    /// Its limit is in it.
+    pub bias: f64,
+    /// [2D], little-endian f16, base64.
+    pub weights: String,
 }
 
 /// One source of training data.

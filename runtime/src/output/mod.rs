@@ -7,6 +7,8 @@ pub mod heatmap;
 pub mod json;
 pub mod mask;
 pub mod npy;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod safetensors;
 mod sample;
 #[cfg(feature = "engine")]

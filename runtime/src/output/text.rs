@@ -58,6 +58,13 @@ pub fn answer(answer: &Answer) -> String {
     }
     if let Some(report) = &answer.report {
         line(format!("\n  report ({}): {}", report.source, report.text));
+        for sentence in &report.sentences {
+            let against = match sentence.contradicts.is_empty() {
+                true => String::new(),
+                false => format!("  AGAINST THE PROBE of {}", sentence.contradicts.join(", ")),
+            };
+            line(format!("    {:3.0} %  {}{against}", sentence.confidence * 100.0, sentence.text));
+        }
     }
     let t = &answer.timing_ms;
     line(format!(

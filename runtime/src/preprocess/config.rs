@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorKind, Result};
 
-/// The largest crop, in pixels a side: 4096² · 3 floats are 200 MB.
-const MAX_CROP: usize = 4096;
+/// The largest crop, and so the largest input of a model, in pixels a side: 4096² · 3 floats are 200 MB.
+pub const MAX_SIDE: usize = 4096;
 /// The largest shortest side, in pixels; only the crop of it is ever computed.
 const MAX_SHORTEST_EDGE: usize = 16_384;
 
@@ -25,6 +25,17 @@ pub struct Preprocessing {
 }
 
 impl Preprocessing {
+    /// For a graph that says nothing about its pixels: the whole picture at `size`, grey levels to [−1, 1].
+    pub fn plain(size: usize) -> Self {
+        Preprocessing {
+            shortest_edge: size,
+            crop_size: size,
+            rescale_factor: 1.0 / 255.0,
+            image_mean: [0.5; 3],
+            image_std: [0.5; 3],
+        }
+    }
+
     /// The same preprocessing for an input of `size`×`size` pixels: both resize and crop are scaled, so that the crop
     /// shows the same part of the scan.
     #[must_use]
@@ -48,8 +59,8 @@ impl Preprocessing {
 
     pub(super) fn problem(&self) -> Option<String> {
         let Preprocessing { shortest_edge, crop_size, rescale_factor, image_mean, image_std } = self;
-        if !(1..=MAX_CROP).contains(crop_size) {
-            return Some(format!("crop_size is {crop_size}, must be 1 to {MAX_CROP} pixels"));
+        if !(1..=MAX_SIDE).contains(crop_size) {
+            return Some(format!("crop_size is {crop_size}, must be 1 to {MAX_SIDE} pixels"));
         }
         if !(1..=MAX_SHORTEST_EDGE).contains(shortest_edge) {
             return Some(format!("shortest_edge is {shortest_edge}, must be 1 to {MAX_SHORTEST_EDGE} pixels"));

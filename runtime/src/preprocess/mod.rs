@@ -8,7 +8,7 @@ mod geometry;
 mod hugging_face;
 mod normalize;
 
-pub use config::Preprocessing;
+pub use config::{MAX_SIDE, Preprocessing};
 pub use crop::{crop_at, resize_and_crop};
 pub use geometry::{Geometry, MOST_WINDOWS};
 pub use normalize::{preprocess, preprocess_at};

@@ -1,4 +1,4 @@
-//! How far a picture's CLS token lies from the training films.
+//! How far a picture's CLS token lies from the training films, and detectors of films held wrongly.
 
 use base64::Engine as _;
 
@@ -13,6 +13,14 @@ pub struct Distance {
     mean: Vec<f32>,
     basis: Vec<f32>,
     variances: Vec<f64>,
+    detectors: Vec<Linear>,
+}
+
+#[derive(Clone, Debug)]
+struct Linear {
+    label: String,
+    weights: Vec<f32>,
+    bias: f64,
 }
 
 impl Distance {
@@ -23,8 +31,19 @@ impl Distance {
     pub fn new(entry: &OutOfDistribution, dim: usize) -> Result<Self> {
         let misfit = || refused("out_of_distribution in the manifest does not fit the encoder");
         let expected = entry.rank.checked_add(1).and_then(|n| n.checked_mul(dim)).ok_or_else(misfit)?;
-        let bytes = base64::engine::general_purpose::STANDARD.decode(&entry.basis).map_err(|_| misfit())?;
-        let values: Vec<f32> = bytes.as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect();
+        let decoded = |text: &str| -> Result<Vec<f32>> {
+            let bytes = base64::engine::general_purpose::STANDARD.decode(text).map_err(|_| misfit())?;
+            Ok(bytes.as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect())
+        };
+        let values = decoded(&entry.basis)?;
+        let mut detectors = Vec::with_capacity(entry.detectors.len());
+        for detector in &entry.detectors {
+            let weights = decoded(&detector.weights)?;
+            if Some(weights.len()) != dim.checked_mul(2) || !detector.bias.is_finite() {
+                return Err(misfit());
+            }
+            detectors.push(Linear { label: detector.label.clone(), weights, bias: detector.bias });
+        }
         let positive = entry.variances.iter().all(|v| v.is_finite() && *v > 0.0);
         if entry.dim != dim || values.len() != expected || entry.variances.len() != entry.rank + 1 || !positive {
             return Err(misfit());
@@ -35,6 +54,7 @@ impl Distance {
             mean: mean.to_vec(),
             basis: basis.to_vec(),
             variances: entry.variances.clone(),
+            detectors,
         })
     }
 
@@ -52,6 +72,16 @@ impl Distance {
         (sum + rest.max(0.0) / residual).sqrt()
     }
 
+    /// The label of the detector that is surest about `features` [2D], CLS ‖ mean of the patch tokens, if any fires.
+    pub fn detected(&self, features: &[f32]) -> Option<&str> {
+        let scores = self.detectors.iter().map(|detector| {
+            let products = detector.weights.iter().zip(features).map(|(w, x)| f64::from(*w) * f64::from(*x));
+            (products.sum::<f64>() + detector.bias, detector.label.as_str())
+        });
+        let best = scores.max_by(|a, b| a.0.total_cmp(&b.0));
+        best.filter(|(score, _)| *score > 0.0).map(|(_, label)| label)
+    }
+
     /// The limit above which a picture is flagged.
     pub fn limit(&self) -> f64 {
         self.limit
@@ -61,6 +91,7 @@ impl Distance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::manifest::Detector;
 
     fn entry() -> OutOfDistribution {
         let values = [1.0f32, 2.0, 1.0, 0.0]; // mean (1, 2), one direction (1, 0)
@@ -71,6 +102,7 @@ mod tests {
             rank: 1,
             variances: vec![4.0, 1.0],
             basis: base64::engine::general_purpose::STANDARD.encode(bytes),
+            detectors: vec![],
         }
     }
 
@@ -80,6 +112,22 @@ mod tests {
         assert_eq!(distance.of(&[1.0, 2.0]), 0.0);
         assert_eq!(distance.of(&[5.0, 2.0]), 2.0);
         assert_eq!(distance.of(&[1.0, 5.0]), 3.0);
+    }
+
+    #[test]
+    fn the_surest_detector_speaks() {
+        let detector = |label: &str, weights: [f32; 4], bias| {
+            let bytes: Vec<u8> = weights.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect();
+            Detector { label: label.into(), bias, weights: base64::engine::general_purpose::STANDARD.encode(bytes) }
+        };
+        let detectors =
+            vec![detector("upside_down", [1.0, 0.0, 0.0, 0.0], -1.0), detector("inverted", [0.0, 0.0, 0.0, 2.0], -1.0)];
+        let distance = Distance::new(&OutOfDistribution { detectors: detectors.clone(), ..entry() }, 2).unwrap();
+        assert_eq!(distance.detected(&[0.5, 0.0, 0.0, 0.25]), None);
+        assert_eq!(distance.detected(&[3.0, 0.0, 0.0, 1.0]), Some("upside_down"));
+        assert_eq!(distance.detected(&[3.0, 0.0, 0.0, 9.0]), Some("inverted"));
+        let short = Detector { weights: String::new(), ..detectors[0].clone() };
+        assert!(Distance::new(&OutOfDistribution { detectors: vec![short], ..entry() }, 2).is_err());
     }
 
     #[test]

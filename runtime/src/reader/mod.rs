@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use image::{GrayImage, RgbImage};
 
+use crate::engine::heads::Heads as Features;
 use crate::engine::{Engine, Outputs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Manifest;
@@ -15,9 +16,10 @@ use crate::model::manifest::Heads;
 use crate::output::heatmap;
 use crate::output::json::{Answer, Embedding, EngineInfo, INFER_SCHEMA, Input, Model, Timing, Warning, milliseconds};
 use crate::preprocess::{Geometry, preprocess};
-use crate::probe::{self, Distance};
-use crate::report;
-use crate::scan::{self, Options, Scan};
+use crate::probe::{self, Attributes, Distance, FindingResult};
+use crate::report::decoder::Decoder;
+use crate::report::{self, Report, Writer};
+use crate::scan::{Options, Scan};
 
 pub use maps::{Crop, Evidence, Maps};
 
@@ -31,6 +33,7 @@ pub struct Reader {
     manifest: Manifest,
     name: String,
     distance: Option<Distance>,
+    writer: Option<Writer>,
 }
 
 /// What is wanted beside findings and attributes.
@@ -80,7 +83,17 @@ impl Reader {
         })?;
         let width = engine.shape().embed_dim;
         let distance = manifest.out_of_distribution.as_ref().map(|entry| Distance::new(entry, width)).transpose()?;
-        Ok(Reader { engine, manifest, name: name.to_string(), distance })
+        Ok(Reader { engine, manifest, name: name.to_string(), distance, writer: None })
+    }
+
+    /// Reports are written by `decoder` from now on; without one they are fixed sentences. `grounded` leaves out what the
+    /// probes contradict.
+    ///
+    /// # Errors
+    /// `Model` when it was trained with another encoder.
+    pub fn with_decoder(mut self, decoder: Decoder, grounded: bool) -> Result<Self> {
+        self.writer = Some(Writer::new(decoder, self.engine.shape(), &self.manifest.parent_sha256, grounded)?);
+        Ok(self)
     }
 
     /// The model's labels, thresholds and preprocessing.
@@ -123,10 +136,10 @@ impl Reader {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// Those of [`scan::read`] and [`Reader::read`].
-    pub fn read_file(&self, path: &Path, options: impl Into<Options>, wish: &Wish) -> Result<(Scan, Reading)> {
+    /// Those of [`Options::read`] and [`Reader::read`].
+    pub fn read_file(&self, path: &Path, options: &Options, wish: &Wish) -> Result<(Scan, Reading)> {
         let start = Instant::now();
-        let scan = scan::read(path, options)?;
+        let scan = options.read(path)?;
         let reading = self.read(&path.to_string_lossy(), &scan, start.elapsed(), wish)?;
         Ok((scan, reading))
     }
@@ -173,11 +186,16 @@ impl Reader {
         let output = |head: &str| outputs.get(Heads::output_name(head)).map(|(_, values)| values);
         let findings = output("findings").map(|logits| probe::findings(heads, logits));
         let attributes = probe::attributes(heads, output("sex"), output("age"), output("view"));
-        let warnings: Vec<_> = self.distance.iter().filter_map(|distance| unlike(distance, cls)).collect();
+        let features = Features::features(outputs.hidden(), engine.shape().prefix_tokens, cls.len());
+        let mut warnings: Vec<_> =
+            self.distance.iter().filter_map(|distance| unlike(distance, cls, &features)).collect();
         let interpreted = clock.elapsed();
         let clock = Instant::now();
-        let report = (wish.report && warnings.is_empty())
-            .then(|| report::template(findings.as_deref().unwrap_or(&[]), &attributes));
+        // a picture that is no chest film gets no words about a chest
+        let report = match wish.report && warnings.is_empty() {
+            true => Some(self.report(&outputs, findings.as_deref().unwrap_or(&[]), &attributes, &mut warnings)?),
+            false => None,
+        };
         let reported = clock.elapsed();
         let norm = cls.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
         let timing_ms = Timing {
@@ -210,6 +228,26 @@ impl Reader {
         Ok((Reading { answer, cls, heatmap, heatmap_of, masks }, maps))
     }
 
+    /// The decoder's report, or the template where there is no decoder or nothing of its text is left.
+    fn report(
+        &self,
+        outputs: &Outputs,
+        findings: &[FindingResult],
+        attributes: &Attributes,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Report> {
+        if let Some(writer) = &self.writer {
+            let shape = self.engine.shape();
+            let patches = outputs.hidden().get(shape.prefix_tokens * shape.embed_dim..).unwrap_or_default();
+            let (report, own) = writer.write(&patches[..shape.patches * shape.embed_dim], findings)?;
+            warnings.extend(own);
+            if let Some(report) = report {
+                return Ok(report);
+            }
+        }
+        Ok(report::template(findings, attributes))
+    }
+
     fn heatmap(&self, of: &HeatmapOf, scan: &Scan, geometry: &Geometry, outputs: &Outputs) -> Result<RgbImage> {
         let values = match of {
             HeatmapOf::Attention => self.engine.cls_attention(),
@@ -222,7 +260,16 @@ impl Reader {
     }
 }
 
-fn unlike(distance: &Distance, cls: &[f32]) -> Option<Warning> {
+fn unlike(distance: &Distance, cls: &[f32], features: &[f32]) -> Option<Warning> {
+    if let Some(label) = distance.detected(features) {
+        let message = match label {
+            "upside_down" => "this film looks upside down; turn it, and do not rely on the answer",
+            "sideways" => "this film seems to lie on its side; turn it, and do not rely on the answer",
+            "inverted" => "this film looks inverted (bones dark); invert it, and do not rely on the answer",
+            _ => "this does not look like the chest films the model was trained on; do not rely on the answer",
+        };
+        return Some(Warning { kind: "out_of_distribution", message: message.into() });
+    }
     let d = distance.of(cls);
     (d > distance.limit() || d.is_nan()).then(|| Warning {
         kind: "out_of_distribution",

@@ -32,7 +32,7 @@ pub fn template(findings: &[FindingResult], attributes: &Attributes) -> Report {
     if !estimates.is_empty() {
         sentences.push(format!("Estimated from the image: {}.", estimates.join(", ")));
     }
-    Report { text: sentences.join(" "), source: "template" }
+    Report { text: sentences.join(" "), source: "template", sentences: vec![] }
 }
 
 #[cfg(test)]

@@ -24,20 +24,8 @@ pub enum Voi {
     First,
 }
 
-impl From<Limits> for Options {
-    fn from(limits: Limits) -> Options {
-        Options { limits, ..Options::default() }
-    }
-}
-
 impl From<&Limits> for Options {
     fn from(limits: &Limits) -> Options {
-        Options::from(*limits)
-    }
-}
-
-impl From<&Options> for Options {
-    fn from(options: &Options) -> Options {
-        *options
+        Options { limits: *limits, ..Options::default() }
     }
 }

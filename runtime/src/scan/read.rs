@@ -12,37 +12,53 @@ use super::dicom;
 use super::{Format, Limits, Options, Pixels, Scan, Tags, jpeg, png, sniff::sniff};
 use crate::{Error, ErrorKind, Result};
 
-/// Reads and decodes the file at `path`.
+/// Reads and decodes the file at `path` with the default options.
 ///
 /// # Errors
-/// `Io` when it cannot be read or is no regular file, `Limits` when it is too large, and those of [`decode`];
-/// the message starts with the path.
-pub fn read(path: &Path, options: impl Into<Options>) -> Result<Scan> {
-    let options = options.into();
-    let bytes = bytes(path, &options.limits)?;
-    decode(&bytes, options).map_err(|e| e.at(path.display()))
+/// Those of [`Options::read`].
+pub fn read(path: &Path, limits: &Limits) -> Result<Scan> {
+    Options::from(limits).read(path)
 }
 
-/// Decodes the bytes of a PNG, JPEG or (feature `dicom`) DICOM file.
+/// Decodes the bytes of a file with the default options.
 ///
 /// # Errors
-/// `Limits` before anything large is allocated, `UnsupportedFormat` for other formats, `Malformed` for broken or
-/// truncated files.
-pub fn decode(bytes: &[u8], options: impl Into<Options>) -> Result<Scan> {
-    let options = options.into();
-    let limits = &options.limits;
-    limits.check_file(bytes.len() as u64)?;
-    let format = sniff(bytes)?;
-    // The decoders are not ours; should one of them panic on hostile bytes, it costs this scan and nothing else.
-    let decoded = catch_unwind(AssertUnwindSafe(|| match format {
-        Format::Png => png::decode(bytes, limits),
-        Format::Jpeg => jpeg::decode(bytes, limits),
-        #[cfg(feature = "dicom")]
-        Format::Dicom => dicom::decode(bytes, &options),
-    }));
-    let decoded = decoded.unwrap_or_else(|_| Err(malformed(format, "the decoder gave up")))?;
-    let Decoded { width, height, pixels, tags } = decoded;
-    Ok(Scan { width, height, pixels, format, sha256: sha256(bytes), tags })
+/// Those of [`Options::decode`].
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Scan> {
+    Options::from(limits).decode(bytes)
+}
+
+impl Options {
+    /// Reads and decodes the file at `path`.
+    ///
+    /// # Errors
+    /// `Io` when it cannot be read or is no regular file, `Limits` when it is too large, and those of
+    /// [`Options::decode`]; the message starts with the path.
+    pub fn read(&self, path: &Path) -> Result<Scan> {
+        let bytes = bytes(path, &self.limits)?;
+        self.decode(&bytes).map_err(|e| e.at(path.display()))
+    }
+
+    /// Decodes the bytes of a PNG, JPEG or (feature `dicom`) DICOM file.
+    ///
+    /// # Errors
+    /// `Limits` before anything large is allocated, `UnsupportedFormat` for other formats, `Malformed` for broken or
+    /// truncated files.
+    pub fn decode(&self, bytes: &[u8]) -> Result<Scan> {
+        let limits = &self.limits;
+        limits.check_file(bytes.len() as u64)?;
+        let format = sniff(bytes)?;
+        // The decoders are not ours; should one of them panic on hostile bytes, it costs this scan and nothing else.
+        let decoded = catch_unwind(AssertUnwindSafe(|| match format {
+            Format::Png => png::decode(bytes, limits),
+            Format::Jpeg => jpeg::decode(bytes, limits),
+            #[cfg(feature = "dicom")]
+            Format::Dicom => dicom::decode(bytes, self),
+        }));
+        let decoded = decoded.unwrap_or_else(|_| Err(malformed(format, "the decoder gave up")))?;
+        let Decoded { width, height, pixels, tags } = decoded;
+        Ok(Scan { width, height, pixels, format, sha256: sha256(bytes), tags })
+    }
 }
 
 pub(super) struct Decoded {

@@ -71,6 +71,13 @@ impl Drop for Ending<'_> {
 /// # Errors
 /// Those of `front`.
 pub fn run<T>(service: &Service, front: impl FnOnce(&Service) -> Result<T>) -> Result<T> {
+    if !service.forwards()
+        && let Ok(counts) = service.queue.counts()
+        && counts.unsent > 0
+    {
+        // They are kept, also from retention.
+        log::warn("unsent", &[("results", counts.unsent.into()), ("why", "no --forward is named any more".into())]);
+    }
     thread::scope(|scope| {
         for _ in 0..service.settings.workers.max(1) {
             scope.spawn(|| worker::run(service));

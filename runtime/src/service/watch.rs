@@ -281,14 +281,14 @@ impl Watch<'_> {
 
 /// Pictures by their suffix, and what has none or a number for one, as DICOM files have; no hidden or temporary files.
 fn wanted(path: &Path) -> bool {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
+    let Some(name) = path.file_name().map(|name| name.to_string_lossy()) else { return false };
     if name.starts_with('.') || name.ends_with('~') {
         return false;
     }
-    match path.extension().and_then(|suffix| suffix.to_str()) {
+    match path.extension().map(|suffix| suffix.to_string_lossy()) {
         None => true,
         Some(suffix) => {
-            SUFFIXES.iter().any(|s| s.eq_ignore_ascii_case(suffix)) || suffix.bytes().all(|b| b.is_ascii_digit())
+            SUFFIXES.iter().any(|s| s.eq_ignore_ascii_case(&suffix)) || suffix.bytes().all(|b| b.is_ascii_digit())
         }
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn run(service: &Service) {
     while !service.stop.is_set() {
         match service.queue.take() {
             Ok(Some(job)) => one(service, &job),
-            Ok(None) => service.queue.wait(Duration::from_millis(200)),
+            Ok(None) => service.queue.wait(Duration::from_millis(500)),
             Err(error) => {
                 log::error("queue", &error, &[]);
                 service.stop.sleep(PAUSE);

@@ -126,8 +126,8 @@ impl Edge {
         let mut found = None;
         self.until(event, |edge| {
             let log = edge.log();
-            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            found = lines.filter(|line| line["event"] == event).next_back();
+            let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            found = lines.rfind(|line| line["event"] == event);
             found.is_some()
         });
         found.unwrap()
@@ -174,6 +174,16 @@ impl Edge {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+impl Edge {
+    /// Processor time so far, seconds: what the work costs, however busy the machine is.
+    pub fn processor(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        // utime and stime, in ticks of 1/100 s (proc_pid_stat(5))
+        fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
     }
 }
 

@@ -36,12 +36,18 @@ pub fn archive(refusals: usize) -> (u16, Taken) {
         for stream in listener.incoming() {
             let options =
                 ServerAssociationOptions::new().promiscuous(true).accept_called_ae_title().ae_title("ARCHIVE");
-            let Ok(mut association) = options.establish(stream.unwrap()) else { continue };
+            let Ok(mut association) = stream.map_err(drop).and_then(|stream| options.establish(stream).map_err(drop))
+            else {
+                continue;
+            };
             while let Ok(Pdu::PData { data }) = association.receive() {
                 let context = data[0].presentation_context_id;
                 let command = Command::decode(&data[0].data).unwrap();
                 let mut object = vec![];
-                association.receive_pdata().read_to_end(&mut object).unwrap();
+                // A peer that was killed costs its association alone.
+                if association.receive_pdata().read_to_end(&mut object).is_err() {
+                    break;
+                }
                 let status = if refusals > 0 { 0xa700 } else { 0 };
                 refusals = refusals.saturating_sub(1);
                 if status == 0 {
@@ -53,7 +59,9 @@ pub fn archive(refusals: usize) -> (u16, Taken) {
                     is_last: true,
                     data: command.response(status, "").encode(),
                 };
-                association.send(&Pdu::PData { data: vec![value] }).unwrap();
+                if association.send(&Pdu::PData { data: vec![value] }).is_err() {
+                    break;
+                }
             }
             let _ = association.send(&Pdu::ReleaseRP);
         }

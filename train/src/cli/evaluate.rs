@@ -1,20 +1,39 @@
 //! `rad-dino-train evaluate`.
 
+#[cfg(feature = "burn")]
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use rad_dino_edge::checkpoint::{Checkpoint, Probes};
+use rad_dino_edge::model::manifest::OutOfDistribution;
+#[cfg(feature = "burn")]
+use rad_dino_edge::model::manifest::{Finding, Metric};
+#[cfg(feature = "burn")]
+use rad_dino_edge::probe::FindingResult;
+use rad_dino_edge::report::decoder::Decoder;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
 use super::options::{Common, FeatureChoice, Featured, ScanLimits, featured};
 use super::{Tally, json, print};
+#[cfg(feature = "burn")]
+use crate::data::Film;
+use crate::data::pose::Pose;
 use crate::data::{Dataset, Split};
 use crate::evaluate::fresh::{self, Wanted};
 use crate::evaluate::overlap::overlaps;
+#[cfg(feature = "burn")]
+use crate::evaluate::written::{self, Material};
 use crate::evaluate::{Floor, Predictions, report, text};
 use crate::features::random::Shape;
-use crate::features::{Encoder, FeatureSource, Pixels};
-use crate::probe::Columns;
+use crate::features::{Encoder, FeatureSource, Pixels, Posed};
+use crate::probe::{Columns, ood};
+#[cfg(feature = "burn")]
+use crate::report::corpus::texts;
+#[cfg(feature = "burn")]
+use crate::report::image_tokens::ImageTokens;
+#[cfg(feature = "burn")]
+use crate::report::{Cleaning, Removed};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum SplitChoice {
@@ -49,6 +68,10 @@ pub struct Evaluate {
     /// Fresh heads for each source, fitted on its own train split, instead of the checkpoint's.
     #[arg(long)]
     fit: bool,
+    /// Beside the upright films also these held wrongly (half turn, flipped, turned to both sides, inverted), and how many
+    /// of them the out-of-distribution warning flags.
+    #[arg(long)]
+    ood: bool,
     /// What fresh heads see.
     #[arg(long, value_enum, default_value = "cls_mean")]
     features: FeatureChoice,
@@ -58,6 +81,17 @@ pub struct Evaluate {
     /// Where features are kept; without it CHECKPOINT/features, beside a model file its name with .features.
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Report decoder to measure, a file; without it CHECKPOINT/report, or MODEL.report.onnx beside MODEL.onnx, if there.
+    #[arg(long, value_name = "FILE")]
+    decoder: Option<PathBuf>,
+    /// Films that have findings and no report are measured against one composed from their labels.
+    #[cfg(feature = "burn")]
+    #[arg(long)]
+    compose: bool,
+    /// Measure reports against the radiologists' whole text: nothing is taken out of it.
+    #[cfg(feature = "burn")]
+    #[arg(long)]
+    no_cleaning: bool,
     /// For a person or for a program.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -86,7 +120,16 @@ impl Evaluate {
         let measured = if self.fit { dataset.clone() } else { of_split(&dataset, split) };
         let model = self.featured(&encoder, &measured, "encoder")?;
         let mut failed = Vec::new();
-        let predictions = if self.fit { None } else { Some(self.own(folder, &encoder, &model, &mut failed)?) };
+        let decoder = self.decoder(folder)?;
+        let predictions = match self.fit {
+            true => None,
+            false => Some(self.own(folder, &encoder, &model, decoder.is_some(), &mut failed)?),
+        };
+        #[cfg(feature = "burn")]
+        let written = match &decoder {
+            Some(decoder) => self.written(decoder, &encoder, &dataset, &model.dataset, predictions.as_ref(), split)?,
+            None => Default::default(),
+        };
         super::complain(failed.iter().map(|(path, error)| (path.as_path(), error)));
         let wanted = match &predictions {
             Some(predictions) => Wanted::like(predictions),
@@ -101,6 +144,17 @@ impl Evaluate {
             let columns = Columns::all(pixels.width());
             floors.push((Floor::Pixels, self.featured(&pixels, &dataset, "pixels")?, columns));
         }
+        let mut posed: Vec<(Pose, Featured, Option<Vec<bool>>)> = Vec::new();
+        if self.ood {
+            let fitted = self.out_of_distribution(folder, &encoder)?;
+            let upright = of_split(&model.dataset, split);
+            for pose in Pose::ALL {
+                let data = self.featured(&Posed::new(&encoder, pose), &upright, pose.as_str())?;
+                let rows: Vec<usize> = (0..data.features.rows).collect();
+                let flags = ood::flags(&fitted, &data.features, &rows);
+                posed.push((pose, data, flags));
+            }
+        }
         let mut reports = 0;
         for (number, source) in model.dataset.sources().into_iter().enumerate() {
             let columns = self.features.columns(encoder.dim());
@@ -109,8 +163,19 @@ impl Evaluate {
                 None => Some(fresh::fit(&model.dataset, &model.features, &columns, number, &wanted)),
             };
             let Some(own) = fresh.as_ref().or(predictions.as_ref()) else { continue };
-            let Some(first) = report(&model.dataset, source, split, own, None) else { continue };
+            let Some(mut first) = report(&model.dataset, source, split, own, None) else { continue };
+            #[cfg(feature = "burn")]
+            first.metrics.extend(written.get(source).cloned().unwrap_or_default());
             reports += 1;
+            for (pose, data, flagged) in &posed {
+                let predictions = Predictions { out_of_distribution: flagged.clone(), ..Predictions::default() };
+                if let Some(report) = report(&data.dataset, source, split, &predictions, None) {
+                    first.metrics.extend(report.metrics.into_iter().map(|mut metric| {
+                        pose.as_str().clone_into(&mut metric.label);
+                        metric
+                    }));
+                }
+            }
             self.show(&first)?;
             for (floor, data, columns) in &floors {
                 let fitted = fresh::fit(&data.dataset, &data.features, columns, number, &wanted);
@@ -126,12 +191,77 @@ impl Evaluate {
         Ok(Tally { done: model.dataset.films.len(), failed: model.failed + failed.len() })
     }
 
-    /// What the checkpoint's or the model file's own heads say.
+    /// The decoder that goes with the checkpoint or the model file.
+    fn decoder(&self, folder: bool) -> Result<Option<Decoder>> {
+        if let Some(path) = &self.decoder {
+            return Decoder::from_file(path).map(Some);
+        }
+        let (beside, inside) = (self.checkpoint.with_extension("report.onnx"), self.checkpoint.join("report"));
+        match folder {
+            true if inside.join("config.json").exists() => Decoder::from_folder(&inside).map(Some),
+            false if beside.exists() => Decoder::from_file(&beside).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The metrics of the decoder's reports by source; a source without reports in `split` has none.
+    #[cfg(feature = "burn")]
+    fn written(
+        &self,
+        decoder: &Decoder,
+        encoder: &Encoder,
+        dataset: &Dataset,
+        measured: &Dataset,
+        predictions: Option<&Predictions>,
+        split: Split,
+    ) -> Result<BTreeMap<String, Vec<Metric>>> {
+        let Some(input) = &decoder.manifest().image else { return Ok(BTreeMap::new()) };
+        let cleaning = if self.no_cleaning { Cleaning::NONE } else { Cleaning::default() };
+        let collected = |dataset: &Dataset| texts(dataset, &cleaning, self.compose, &mut Removed::default());
+        let mut wanted = dataset.clone();
+        let mut keep = vec![false; dataset.films.len()];
+        collected(dataset).iter().for_each(|text| keep[text.film] = true);
+        let mut at = keep.into_iter();
+        wanted.retain(|film| at.next().unwrap_or(false) && [split, Split::Train].contains(&film.row.split()));
+        if wanted.of_split(split).is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let tokens = ImageTokens::new(encoder, input.pool);
+        if input.encoder_width != encoder.dim() || input.grid != tokens.grid() {
+            return Err(Error::new(ErrorKind::Model, "the decoder was trained with another encoder")
+                .hint("leave --decoder out, or take the one beside the model"));
+        }
+        let seen = self.featured(&tokens, &wanted, "image tokens")?;
+        let texts: Vec<(usize, String)> = collected(&seen.dataset).into_iter().map(|t| (t.film, t.text)).collect();
+        let known: BTreeMap<&Path, Vec<FindingResult>> = measured
+            .films
+            .iter()
+            .enumerate()
+            .map(|(i, film)| (film.path.as_path(), findings(predictions, i)))
+            .collect();
+        let of_film = |film: &Film| known.get(film.path.as_path()).cloned().unwrap_or_default();
+        let findings: Vec<Vec<FindingResult>> = seen.dataset.films.iter().map(of_film).collect();
+        let (dataset, features, width) = (&seen.dataset, &seen.features, encoder.dim());
+        let material = Material { dataset, features, width, decoder, findings: &findings };
+        let mut metrics = BTreeMap::new();
+        for source in dataset.sources() {
+            let own = written::reads(dataset, &texts, source, split);
+            if !own.is_empty() {
+                let train = written::reads(dataset, &texts, source, Split::Train);
+                let writers = written::write(&material, &train, &own)?;
+                metrics.insert(source.to_owned(), written::scores(&material, &own, &writers));
+            }
+        }
+        Ok(metrics)
+    }
+
+    /// What the checkpoint's or the model file's own heads say; without heads there must be a decoder.
     fn own(
         &self,
         folder: bool,
         encoder: &Encoder,
         model: &Featured,
+        decoder: bool,
         failed: &mut Vec<(PathBuf, Error)>,
     ) -> Result<Predictions> {
         let read = if folder { Probes::read(&self.checkpoint, encoder.dim())? } else { None };
@@ -144,9 +274,20 @@ impl Evaluate {
             predictions.segmentation =
                 overlaps(encoder, &heads.segmentation, &model.dataset, failed, self.common.quiet)?;
         }
-        Some(predictions).filter(|p| !p.is_empty()).ok_or_else(|| {
+        Some(predictions).filter(|p| decoder || !p.is_empty()).ok_or_else(|| {
             Error::new(ErrorKind::Usage, format!("{}: there are no heads to evaluate", self.checkpoint.display()))
                 .hint("run rad-dino-train probe first, or fit fresh heads with --fit")
+        })
+    }
+
+    /// When a picture is no chest film, by the checkpoint or the model file.
+    fn out_of_distribution(&self, folder: bool, encoder: &Encoder) -> Result<OutOfDistribution> {
+        let read = if folder { Probes::read(&self.checkpoint, encoder.dim())? } else { None };
+        let of_file = || encoder.engine().manifest().and_then(|m| m.out_of_distribution.clone());
+        let found = read.map_or_else(of_file, |probes| probes.config.out_of_distribution);
+        found.ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("{}: knows no limit of distribution", self.checkpoint.display()))
+                .hint("leave --ood out, or run rad-dino-train probe first")
         })
     }
 
@@ -178,6 +319,17 @@ impl Evaluate {
             Format::Text => print(&text::table(report)),
         }
     }
+}
+
+/// What the probes say of film `i`.
+#[cfg(feature = "burn")]
+fn findings(predictions: Option<&Predictions>, i: usize) -> Vec<FindingResult> {
+    let of = |(finding, logits): &(Finding, Vec<f64>)| {
+        let probability = finding.calibration.probability(*logits.get(i)?);
+        let (label, threshold) = (finding.label.clone(), finding.threshold);
+        Some(FindingResult { label, probability, threshold, positive: probability >= threshold })
+    };
+    predictions.iter().flat_map(|p| &p.findings).filter_map(of).collect()
 }
 
 /// The films of one split; what labels a source uses stays known.

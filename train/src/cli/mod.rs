@@ -11,6 +11,8 @@ mod phantom;
 mod pretrain;
 mod probe;
 #[cfg(feature = "burn")]
+mod report;
+#[cfg(feature = "burn")]
 mod study;
 
 use std::process::ExitCode;
@@ -44,6 +46,9 @@ enum Command {
     /// Trains an encoder on radiographs without labels.
     #[cfg(feature = "burn")]
     Pretrain(pretrain::Pretrain),
+    /// Trains a decoder that writes reports from a frozen encoder's patch tokens.
+    #[cfg(feature = "burn")]
+    Report(report::Report),
     /// Compares what an encoder learns from images, reports and labels.
     #[cfg(feature = "burn")]
     Study(study::Study),
@@ -87,6 +92,8 @@ pub fn main() -> ExitCode {
         Command::Pack(command) => command.run(),
         #[cfg(feature = "burn")]
         Command::Pretrain(command) => command.run(),
+        #[cfg(feature = "burn")]
+        Command::Report(command) => command.run(),
         #[cfg(feature = "burn")]
         Command::Study(command) => command.run(),
     };

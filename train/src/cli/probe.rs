@@ -1,24 +1,25 @@
 //! `rad-dino-train probe`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use rad_dino_edge::checkpoint::Probes;
-use rad_dino_edge::model::manifest::{Metric, OutOfDistribution, TrainingData};
+use rad_dino_edge::model::manifest::{Detector, Metric, OutOfDistribution, TrainingData};
 use rad_dino_edge::{Error, ErrorKind, Result};
 
 use super::options::{Common, FeatureChoice, Featured, ScanLimits, featured};
 use super::{Tally, json, print};
+use crate::data::pose::Pose;
 use crate::data::{Dataset, Split};
 #[cfg(feature = "burn")]
 use crate::evaluate::overlap::overlaps;
 use crate::evaluate::{Predictions, report, scores, text};
-use crate::features::Encoder;
+use crate::features::{Encoder, Posed};
 use crate::linalg::Matrix;
 #[cfg(feature = "burn")]
 use crate::probe::segmentation;
-use crate::probe::{Task, folder, ood};
+use crate::probe::{Task, folder, ood, pose};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum TaskChoice {
@@ -92,6 +93,9 @@ pub struct Probe {
     /// Further films that count as chest films for the out-of-distribution warning, without teaching a head.
     #[arg(long, value_name = "CSV")]
     in_distribution: Vec<PathBuf>,
+    /// Films of each source and split that the detectors of films held wrongly are fitted on; 0 fits none.
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    pose_films: usize,
     /// Licence of encoder and heads together, kept in probes.json.
     #[arg(long, value_name = "TEXT")]
     licence: Option<String>,
@@ -178,7 +182,11 @@ impl Probe {
             notes.iter().for_each(|note| self.common.note(note));
         }
         if !done.is_empty() && (probes.config.out_of_distribution.is_none() || done.contains(&Task::Findings)) {
-            probes.config.out_of_distribution = self.in_distribution(encoder, &dataset, &features, &cache)?;
+            let mut fitted = self.in_distribution(encoder, &dataset, &features, &cache)?;
+            if let Some(fitted) = &mut fitted {
+                fitted.detectors = self.detectors(encoder, &dataset, &cache)?;
+            }
+            probes.config.out_of_distribution = fitted;
         }
         let predictions = Predictions::of_probes(probes, &features);
         *learnt = Learnt { dataset, predictions, tasks: done.len(), failed };
@@ -266,6 +274,32 @@ impl Probe {
         features.rows += further.features.rows;
         features.values.extend(further.features.values);
         Ok(ood::fit(&dataset, &features, encoder.dim()))
+    }
+
+    /// The detectors of films held wrongly.
+    fn detectors(&self, encoder: &Encoder, dataset: &Dataset, cache: &Path) -> Result<Vec<Detector>> {
+        if self.pose_films == 0 {
+            return Ok(Vec::new());
+        }
+        let mut counts: BTreeMap<(String, Split), usize> = BTreeMap::new();
+        let mut dataset = dataset.clone();
+        dataset.retain(|film| {
+            let split = film.row.split();
+            let count = counts.entry((film.row.source.clone(), split)).or_default();
+            *count += 1;
+            split != Split::Test && *count <= self.pose_films
+        });
+        let quiet = self.common.quiet;
+        let upright = featured(encoder, &dataset, cache, "features", quiet)?;
+        let mut posed = Vec::with_capacity(Pose::ALL.len());
+        for pose in Pose::ALL {
+            let source = Posed::new(encoder, pose);
+            posed.push(featured(&source, &upright.dataset, cache, pose.as_str(), quiet)?.features);
+        }
+        if posed.iter().any(|features| features.rows != upright.features.rows) {
+            return Err(Error::new(ErrorKind::Data, "films changed while they were read").hint("run probe again"));
+        }
+        Ok(pose::detectors(&upright.dataset, &upright.features, &posed, 2 * encoder.dim()))
     }
 }
 

@@ -11,6 +11,7 @@ pub mod mask;
 #[cfg(feature = "burn")]
 pub mod pack;
 pub mod phantom;
+pub mod pose;
 pub mod row;
 
 pub use dataset::{Dataset, Film};

@@ -6,6 +6,7 @@ pub mod predictions;
 pub mod report;
 pub mod scores;
 pub mod text;
+pub mod written;
 
 pub use overlap::Overlaps;
 pub use predictions::Predictions;

@@ -1,7 +1,7 @@
 //! What heads say about films, whatever the heads come from.
 
 use rad_dino_edge::checkpoint::Probes;
-use rad_dino_edge::model::manifest::{Calibration, Finding, Heads, OutOfDistribution};
+use rad_dino_edge::model::manifest::{Calibration, Finding, Heads, Manifest, OutOfDistribution};
 
 use super::Overlaps;
 use crate::features::Encoder;
@@ -43,6 +43,19 @@ impl Predictions {
         predictions
     }
 
+    /// The same outputs under the labels, calibrations, thresholds and limit of `manifest`, which names the same heads.
+    pub fn with_manifest(&self, manifest: &Manifest, features: &Matrix) -> Self {
+        let mut predictions = self.clone();
+        for ((finding, _), fresh) in predictions.findings.iter_mut().zip(&manifest.heads.findings) {
+            finding.clone_from(fresh);
+        }
+        if let (Some((calibration, _)), Some(fresh)) = (&mut predictions.sex, manifest.heads.sex) {
+            *calibration = fresh;
+        }
+        predictions.flag(manifest.out_of_distribution.as_ref(), features);
+        predictions
+    }
+
     /// Whether there is nothing to evaluate.
     pub fn is_empty(&self) -> bool {
         let numbers = self.findings.is_empty() && self.sex.is_none() && self.age.is_none() && self.view.is_none();
@@ -51,8 +64,7 @@ impl Predictions {
 
     fn flag(&mut self, fitted: Option<&OutOfDistribution>, features: &Matrix) {
         let rows: Vec<usize> = (0..features.rows).collect();
-        let distances = fitted.and_then(|f| Some((f.limit, ood::distances(f, features, &rows)?)));
-        self.out_of_distribution = distances.map(|(limit, d)| d.into_iter().map(|d| d > limit).collect());
+        self.out_of_distribution = fitted.and_then(|fitted| ood::flags(fitted, features, &rows));
     }
 }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use rad_dino_edge::checkpoint::{Checkpoint, PositionInterpolation};
-use rad_dino_edge::engine::Engine;
 use rad_dino_edge::engine::heads::Heads;
+use rad_dino_edge::engine::{Engine, Outputs};
 use rad_dino_edge::model::manifest;
 use rad_dino_edge::preprocess::Preprocessing;
 use rad_dino_edge::scan::Limits;
@@ -129,8 +129,17 @@ impl FeatureSource for Encoder {
     }
 
     fn features(&self, prepared: &[f32], n: usize) -> Result<Vec<f32>> {
+        self.features_of(&self.engine.run(prepared, n)?, n)
+    }
+}
+
+impl Encoder {
+    /// The features [n, width] in what the engine gave for `n` films.
+    ///
+    /// # Errors
+    /// When the graph lacks an output that the manifest names.
+    pub fn features_of(&self, run: &Outputs, n: usize) -> Result<Vec<f32>> {
         let shape = self.engine.shape();
-        let run = self.engine.run(prepared, n)?;
         let tokens = (shape.prefix_tokens + shape.patches) * shape.embed_dim;
         let mut heads = Vec::new();
         for (head, width) in &self.outputs {

@@ -38,7 +38,7 @@ pub enum Words {
     /// Of the training reports.
     Counted(Vocabulary),
     /// Of the pre-trained encoder.
-    Pieces(WordPieces),
+    Pieces(Box<WordPieces>),
 }
 
 /// Numbers of a text, and which of them are there.
@@ -58,7 +58,7 @@ impl<B: Backend> ReportEncoder<B> {
         match pretrained {
             Some(folder) => {
                 let BertFolder { bert, tokenizer } = BertFolder::read(folder, LENGTH, device)?;
-                Ok((ReportEncoder::Pretrained(Pretrained { pretrained: bert }), Words::Pieces(tokenizer)))
+                Ok((ReportEncoder::Pretrained(Pretrained { pretrained: bert }), Words::Pieces(Box::new(tokenizer))))
             }
             None => {
                 let vocabulary = Vocabulary::new(reports, WORDS);

@@ -75,18 +75,35 @@ pub fn softplus(z: f64) -> f64 {
     z.max(0.0) + (-z.abs()).exp().ln_1p()
 }
 
+/// One bin of a reliability diagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Bin {
+    /// Weight of the rows in it.
+    pub weight: f64,
+    /// Weight of the positive ones.
+    pub hits: f64,
+    /// Σ weight · probability.
+    pub confidence: f64,
+}
+
+/// The rows in [`BINS`] equal bins of probability.
+pub fn reliability(probabilities: &[f64], positive: &[bool], weights: &[f64]) -> [Bin; BINS] {
+    let mut bins = [Bin::default(); BINS];
+    for ((probability, positive), weight) in probabilities.iter().zip(positive).zip(weights) {
+        let bin = &mut bins[((probability * BINS as f64) as usize).min(BINS - 1)];
+        bin.hits += weight * f64::from(u8::from(*positive));
+        bin.confidence += weight * probability;
+        bin.weight += weight;
+    }
+    bins
+}
+
 /// Expected calibration error: mean over rows of |share of positives − mean probability| of the row's bin, in
 /// [`BINS`] equal bins of probability. None without rows.
 pub fn expected_calibration_error(probabilities: &[f64], positive: &[bool], weights: &[f64]) -> Option<f64> {
-    let mut bins = [(0.0, 0.0); BINS];
-    let mut total = 0.0;
-    for ((probability, positive), weight) in probabilities.iter().zip(positive).zip(weights) {
-        let bin = ((probability * BINS as f64) as usize).min(BINS - 1);
-        bins[bin].0 += weight * f64::from(u8::from(*positive));
-        bins[bin].1 += weight * probability;
-        total += weight;
-    }
-    (total > 0.0).then(|| bins.iter().map(|(hits, confidence)| (hits - confidence).abs()).sum::<f64>() / total)
+    let bins = reliability(probabilities, positive, weights);
+    let total: f64 = bins.iter().map(|bin| bin.weight).sum();
+    (total > 0.0).then(|| bins.iter().map(|bin| (bin.hits - bin.confidence).abs()).sum::<f64>() / total)
 }
 
 /// The threshold rule: the probability cut that maximises Youden's J = sensitivity + specificity − 1 (of weighted

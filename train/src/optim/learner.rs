@@ -1,6 +1,6 @@
 //! Any network trained by gradients: sums over micro-batches, clipping, AdamW by groups.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
@@ -11,10 +11,14 @@ use super::clip::clip;
 use super::param_groups::{Rates, Rules};
 use super::parameters::{Flat, gradients, trained_names};
 
+/// First moments, second moments, and how many updates each parameter has had.
+pub type Moments<B> = (Flat<B>, Flat<B>, BTreeMap<String, u64>);
+
 /// Gradients and moments of one network.
 #[derive(Debug)]
 pub struct Learner<B: AutodiffBackend> {
-    optimizer: AdamW<B::InnerBackend>,
+    /// Moments.
+    pub optimizer: AdamW<B::InnerBackend>,
     rules: Rules,
     limit: f64,
     trained: BTreeSet<String>,
@@ -37,6 +41,19 @@ impl<B: AutodiffBackend> Learner<B> {
             };
             self.summed.insert(name, sum);
         }
+    }
+
+    /// First moments, second moments, and how many updates each parameter has had.
+    pub fn state(&self) -> Moments<B::InnerBackend> {
+        let AdamW { first, second, updates, .. } = &self.optimizer;
+        (first.clone(), second.clone(), updates.clone())
+    }
+
+    /// Takes over what [`Learner::state`] gave.
+    pub fn restore(&mut self, (first, second, updates): Moments<B::InnerBackend>) {
+        self.optimizer.first = first;
+        self.optimizer.second = second;
+        self.optimizer.updates = updates;
     }
 
     /// Takes the step and forgets its gradients; None, with the network unchanged, when they are not finite.

@@ -29,7 +29,15 @@ const PANELS: [(&str, Value); 8] = [
 ];
 
 /// A name and its (step, value).
-type Panel = (String, Vec<(f64, f64)>);
+pub type Panel = (String, Vec<(f64, f64)>);
+
+/// Draws `panels` one below the other to `path`.
+///
+/// # Errors
+/// `Io` naming the file.
+pub fn draw_panels(path: &Path, panels: &[Panel]) -> Result<()> {
+    files::write(path, svg(panels).as_bytes())
+}
 
 /// Draws one panel a quantity over the steps to `path`.
 ///

@@ -12,6 +12,7 @@ pub mod knn;
 mod linear;
 pub mod logistic;
 pub mod ood;
+pub mod pose;
 pub mod question;
 pub mod ridge;
 #[cfg(feature = "burn")]
@@ -27,5 +28,5 @@ pub use columns::Columns;
 pub use examples::Examples;
 pub use knn::Knn;
 pub use linear::Linear;
-pub use question::{Answer, Question};
+pub use question::{Answer, Question, decide};
 pub use task::Task;

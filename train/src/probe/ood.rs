@@ -44,7 +44,8 @@ pub fn fit(dataset: &Dataset, features: &Matrix, dim: usize) -> Option<OutOfDist
     variances.iter_mut().for_each(|v| *v = v.max(floor));
     let half: Vec<f16> = mean.iter().chain(basis.iter().flatten()).map(|x| f16::from_f64(*x)).collect();
     let bytes: Vec<u8> = half.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let mut fitted = OutOfDistribution { limit: 0.0, dim, rank, variances, basis: STANDARD.encode(bytes) };
+    let mut fitted =
+        OutOfDistribution { limit: 0.0, dim, rank, variances, basis: STANDARD.encode(bytes), detectors: Vec::new() };
     fitted.limit = limit(&distances(&fitted, features, &val.rows)?, &val);
     Some(fitted)
 }
@@ -74,9 +75,18 @@ pub fn distances(fitted: &OutOfDistribution, features: &Matrix, rows: &[usize]) 
     Some(rows.iter().map(|&row| distance(row)).collect())
 }
 
+/// Which of `rows` are flagged, by the distance or a detector; None when something does not fit.
+pub fn flags(fitted: &OutOfDistribution, features: &Matrix, rows: &[usize]) -> Option<Vec<bool>> {
+    let mut flags: Vec<bool> = distances(fitted, features, rows)?.into_iter().map(|d| d > fitted.limit).collect();
+    for scores in super::pose::scores(fitted, features, rows)? {
+        flags.iter_mut().zip(scores).for_each(|(flag, score)| *flag |= score > 0.0);
+    }
+    Some(flags)
+}
+
 /// The largest over sources of a high quantile of the val distances, times a margin; sources with few val films have
 /// no say unless all are small.
-fn limit(distances: &[f64], val: &Examples) -> f64 {
+pub fn limit(distances: &[f64], val: &Examples) -> f64 {
     let of_source = |source: usize| {
         let own = distances.iter().zip(&val.source).filter(|(_, s)| **s == source);
         let mut own: Vec<f64> = own.map(|(d, _)| *d).collect();
@@ -146,8 +156,14 @@ mod tests {
 
     #[test]
     fn a_broken_basis_gives_no_distance() {
-        let broken =
-            OutOfDistribution { limit: 1.0, dim: 4, rank: 1, variances: vec![1.0, 1.0], basis: "AAAA".to_owned() };
+        let broken = OutOfDistribution {
+            limit: 1.0,
+            dim: 4,
+            rank: 1,
+            variances: vec![1.0, 1.0],
+            basis: "AAAA".to_owned(),
+            detectors: Vec::new(),
+        };
         assert!(distances(&broken, &Matrix::zeros(1, 8), &[0]).is_none());
     }
 }

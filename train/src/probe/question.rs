@@ -127,18 +127,21 @@ fn calibration(logits: &[f64], val: &Examples) -> Option<Calibration> {
 /// Calibration and threshold on the val films of the sources that have [`MIN_VAL`] of each answer (of all sources when
 /// none has); the identity and 0.5 where val cannot tell. The threshold maximises the mean over sources of Youden's J.
 fn decision(features: &Matrix, head: &Gated, val: &Examples) -> (Calibration, f64) {
+    decide(|rows| head.outputs(features, rows), val).unwrap_or((Calibration { scale: 1.0, offset: 0.0 }, 0.5))
+}
+
+/// The same for whatever gives the `logits` of rows; None where `val` cannot tell.
+pub fn decide(logits: impl Fn(&[usize]) -> Vec<f64>, val: &Examples) -> Option<(Calibration, f64)> {
     let cells = val.cells();
     let films = |source, class| cells.get(&(source, class)).copied().unwrap_or(0);
     let speaks = |source| films(source, 0) >= MIN_VAL && films(source, 1) >= MIN_VAL;
     let some = val.sources().into_iter().any(speaks);
     let val = val.filter(|source| !some || speaks(source));
-    let logits = head.outputs(features, &val.rows);
-    let Some(calibration) = calibration(&logits, &val) else {
-        return (Calibration { scale: 1.0, offset: 0.0 }, 0.5);
-    };
+    let logits = logits(&val.rows);
+    let calibration = calibration(&logits, &val)?;
     let probabilities: Vec<f64> = logits.iter().map(|z| calibration.probability(*z)).collect();
     let threshold = youden_threshold(&probabilities, &val.is_positive(), &val.weights_of_equal_cells());
-    (calibration, threshold)
+    Some((calibration, threshold))
 }
 
 /// Row weights of mean 1 such that each source counts equally (see [`Examples::weights_by_source`]).

@@ -11,6 +11,7 @@ use rad_dino_edge::{Error, ErrorKind, Result};
 use rad_dino_kernels::map::MappedFile;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::HeadShape;
@@ -44,14 +45,14 @@ pub struct Position {
 
 /// Position and tensors: `student.…`, `teacher.…`, `first.…`, `second.…`, `center.…`.
 #[derive(Clone, Debug)]
-pub struct State<B: Backend> {
+pub struct State<B: Backend, P = Position> {
     /// Not tensors.
-    pub position: Position,
+    pub position: P,
     /// All tensors, flat.
     pub tensors: Flat<B>,
 }
 
-impl<B: Backend> State<B> {
+impl<B: Backend, P: Serialize + DeserializeOwned> State<B, P> {
     /// Writes the file, whole or not at all; the folder is made if absent.
     ///
     /// # Errors

@@ -123,7 +123,7 @@ impl Views {
 }
 
 /// Each source's films (largest / own)^balance times, the fraction as one more for some.
-fn balanced(dataset: &Dataset, chosen: &[usize], balance: f64) -> Vec<usize> {
+pub(crate) fn balanced(dataset: &Dataset, chosen: &[usize], balance: f64) -> Vec<usize> {
     let count = |source: &str| chosen.iter().filter(|&&i| dataset.films[i].row.source == source).count();
     let counts: std::collections::BTreeMap<&str, usize> =
         dataset.sources().into_iter().map(|s| (s, count(s))).collect();

@@ -56,6 +56,18 @@ impl<B: Backend> Encoder<B> {
         masks: Option<Tensor<B, 2>>,
         mut drop_path: Option<&mut DropPath>,
     ) -> Result<Tensor<B, 3>> {
+        let mut x = self.embed(pixels, masks)?;
+        for block in &self.blocks {
+            x = block.forward(x, self.precision, drop_path.as_deref_mut());
+        }
+        Ok(self.norm.forward(x))
+    }
+
+    /// What enters the first block: [N, 1 + R + P, D], positions added; `masks` as in [`Encoder::forward`].
+    ///
+    /// # Errors
+    /// `Usage` when S holds no patch.
+    pub fn embed(&self, pixels: Tensor<B, 4>, masks: Option<Tensor<B, 2>>) -> Result<Tensor<B, 3>> {
         let [n, _, side, _] = pixels.dims();
         let mut patches = self.patch_embed.forward(pixels, self.precision);
         let [_, count, d] = patches.dims();
@@ -76,11 +88,7 @@ impl<B: Backend> Encoder<B> {
         }
         debug_assert_eq!(patches.dims(), [n, count, d]);
         tokens.push(patches);
-        let mut x = Tensor::cat(tokens, 1);
-        for block in &self.blocks {
-            x = block.forward(x, self.precision, drop_path.as_deref_mut());
-        }
-        Ok(self.norm.forward(x))
+        Ok(Tensor::cat(tokens, 1))
     }
 
     /// CLS [N, D] and patch tokens [N, P, D] of what [`Encoder::forward`] gave.

@@ -19,6 +19,8 @@ pub struct PatchEmbed<B: Backend> {
 impl<B: Backend> PatchEmbed<B> {
     /// Pixels [N, 3, S, S] to tokens [N, g·g, D], row-major over the grid, g = S / p; what p leaves over is not seen.
     pub fn forward(&self, pixels: Tensor<B, 4>, precision: Precision) -> Tensor<B, 3> {
+        // int8 files keep the embedding in f16
+        let precision = precision.unrounded();
         let [n, channels, height, width] = pixels.dims();
         let p = self.patch_size;
         let (rows, columns) = (height / p, width / p);

@@ -16,6 +16,8 @@ mod jpegls;
 mod lossless;
 mod lut;
 mod rle;
+// Only results that go out as DICOM need all of it.
+#[cfg_attr(not(feature = "engine"), allow(dead_code))]
 pub(crate) mod source;
 mod stretch;
 mod syntax;

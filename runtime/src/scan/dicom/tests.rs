@@ -125,7 +125,7 @@ impl File {
     }
 
     fn read(&self, options: Options) -> Pixels {
-        decode(&self.bytes(), options).unwrap().pixels
+        options.decode(&self.bytes()).unwrap().pixels
     }
 
     fn refused(&self) -> (ErrorKind, String) {
@@ -299,14 +299,14 @@ fn forced_colour_is_read_as_it_is() {
         (pixels.clone().syntax("1.2.840.10008.1.2.4.70").with(0x7fe0_0010, b"OB", encapsulate(&[b"1234"])), "not even"),
     ];
     for (file, word) in refused {
-        let error = decode(&file.bytes(), FORCED).unwrap_err();
+        let error = FORCED.decode(&file.bytes()).unwrap_err();
         assert!(error.kind() == ErrorKind::UnsupportedFormat && error.message().contains(word), "{error}");
     }
-    let cut = decode(&pixels.with(0x0028_0010, b"US", us(2)).bytes(), FORCED).unwrap_err();
+    let cut = FORCED.decode(&pixels.with(0x0028_0010, b"US", us(2)).bytes()).unwrap_err();
     assert_eq!(cut.kind(), ErrorKind::Malformed);
     // Three bytes a pixel count against the limits.
     let large = rgb(&[1; 6], b"RGB ").with(0x0028_0010, b"US", us(200)).with(0x0028_0011, b"US", us(200));
-    assert_eq!(decode(&large.bytes(), FORCED).unwrap_err().kind(), ErrorKind::Limits);
+    assert_eq!(FORCED.decode(&large.bytes()).unwrap_err().kind(), ErrorKind::Limits);
 }
 
 #[test]
@@ -355,7 +355,7 @@ fn first_window_or_table_decides_when_asked() {
         (window(b"1 ", b"5 ").with(0x0028_1056, b"CS", *b"JANE"), "VOILUTFunction"),
         (file.clone().with(0x0028_3010, b"SQ", item(&lut)), "VOI LUT"),
     ] {
-        let error = decode(&file.bytes(), FIRST).unwrap_err();
+        let error = FIRST.decode(&file.bytes()).unwrap_err();
         assert!(error.message().contains(word) && !error.message().contains("J"), "{error}");
         assert!(decode(&file.bytes(), &Limits::default()).is_ok());
     }

@@ -11,7 +11,8 @@ mod purge;
 mod recover;
 mod state;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -67,7 +68,10 @@ impl Queue {
     /// `Usage` when another process owns the folder, `Io`.
     pub fn open(out: &Path) -> Result<Queue> {
         let spool = out.join("spool");
-        fs::create_dir_all(&spool).map_err(|e| Error::io(&spool, e))?;
+        // Folders that are made here are for this user and its group, the films for this user alone.
+        for (folder, mode) in [(out, 0o750), (spool.as_path(), 0o700)] {
+            DirBuilder::new().recursive(true).mode(mode).create(folder).map_err(|e| Error::io(folder, e))?;
+        }
         let owner = own(out)?;
         sweep(&spool)?;
         sweep(out)?;
@@ -139,8 +143,8 @@ impl Queue {
             .map_err(failed)?;
         if let Some((id, state, sha256, older)) = known {
             let same = sha256 == sealed.sha256;
-            let ended = matches!(state, State::Done | State::Dead);
-            if !(ended && older || state == State::Dead && !same) {
+            let again = older && state != State::Running || state == State::Dead && !same;
+            if !again {
                 inner.db.execute("UPDATE objects SET stamp = ?2 WHERE id = ?1", params![id, stamp]).map_err(failed)?;
                 return Ok(if same { Accepted::Known(id, state) } else { Accepted::Other(id, state) });
             }

@@ -1,0 +1,203 @@
+//! `infer --report` with a decoder: its text, its sentences, what the probes contradict. The decoder is made by hand to say
+//! the same four sentences about any picture.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rad_dino_edge::checkpoint::{
+    Llama, LlamaBlock, LlamaConfig, LlamaWeights, ProbeHead, Probes, ProbesConfig, Projector, ReportConfig, Rope,
+};
+use rad_dino_edge::engine::Engine;
+use rad_dino_edge::model::manifest::{Calibration, Finding, Heads, OutOfDistribution, Precision};
+use rad_dino_quantize::{Options, convert, convert_beside};
+use rad_dino_tests::{code, json_lines, reference, run};
+use serde_json::Value;
+
+const SAID: [&str; 4] = [
+    "There is pneumonia.",
+    " No evidence of pneumonia.",
+    " The heart is normal in size.",
+    " There is a hiatal hernia.",
+];
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// `limit` of out_of_distribution.
+    fn new(limit: f64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = folder.path().join("checkpoint");
+        std::fs::create_dir(&checkpoint).unwrap();
+        let source = reference().join("checkpoints/plain");
+        for name in ["config.json", "preprocessor_config.json", "model.safetensors"] {
+            std::fs::copy(source.join(name), checkpoint.join(name)).unwrap();
+        }
+        probes(limit).write(&checkpoint, 24).unwrap();
+        let bench = Bench { folder };
+        convert(&checkpoint, &Options::new(Precision::Int8, bench.at("model.onnx"))).unwrap();
+        image::GrayImage::from_fn(90, 120, |x, y| image::Luma([((x + y * 2) % 256) as u8]))
+            .save(bench.at("a.png"))
+            .unwrap();
+        bench
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The decoder's folder inside the checkpoint, as training leaves it, and the file beside the model.
+    fn with_decoder(self, encoder_sha256: Option<&str>) -> Self {
+        let engine = Engine::from_file(&self.at("model.onnx"), 1).unwrap();
+        let sha256 = encoder_sha256.unwrap_or(&engine.manifest().unwrap().parent_sha256).to_owned();
+        let report = ReportConfig {
+            encoder_width: 24,
+            grid: engine.shape().patches.isqrt(),
+            pool: 2,
+            hidden: 4,
+            encoder_sha256: sha256,
+            max_tokens: 12,
+            ..ReportConfig::default()
+        };
+        speaker(report).write(&self.at("checkpoint/report")).unwrap();
+        convert_beside(&self.at("checkpoint"), &self.at("model.onnx"), Precision::Int8).unwrap().unwrap();
+        self
+    }
+
+    fn infer(&self, more: &[&str]) -> (i32, Vec<Value>, String) {
+        let (model, scan) = (self.at("model.onnx"), self.at("a.png"));
+        let mut args = vec!["infer", scan.to_str().unwrap(), "--model", model.to_str().unwrap(), "--format", "json"];
+        args.extend(more);
+        let output = run("rad-dino-edge", &args);
+        (code(&output), json_lines(&output), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+fn probes(limit: f64) -> Probes {
+    let calibration = Calibration { scale: 1.0, offset: 0.0 };
+    let finding = |label: &str| Finding { label: label.into(), threshold: 0.5, calibration };
+    let heads = Heads { findings: vec![finding("pneumonia"), finding("edema")], ..Heads::default() };
+    // edema is positive in every picture
+    let head =
+        ProbeHead { outputs: 2, hidden: 0, weight: vec![0.0; 2 * 48], bias: vec![-3.0, 3.0], ..ProbeHead::default() };
+    use base64::Engine as _;
+    let basis = base64::engine::general_purpose::STANDARD.encode(vec![0u8; 2 * 24 * 2]);
+    let out_of_distribution = Some(OutOfDistribution { limit, dim: 24, rank: 1, variances: vec![1.0, 1.0], basis });
+    let config =
+        ProbesConfig { schema: "rad-dino-edge/probes/1".into(), heads, out_of_distribution, ..Default::default() };
+    Probes { config, heads: BTreeMap::from([("findings".into(), head)]), segmentation: None }
+}
+
+/// Token t is followed by t + 1 whatever came before: rows of the table are unit vectors, the block adds nothing, and row
+/// t + 1 of the head points along row t of the table. 0 is the start, 5 the end.
+fn speaker(report: ReportConfig) -> Llama {
+    let (v, d) = (6, 8);
+    let config = LlamaConfig {
+        vocab_size: v,
+        hidden_size: d,
+        intermediate_size: 4,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        num_key_value_heads: 1,
+        head_dim: 4,
+        rms_norm_eps: 1e-6,
+        rope: Rope::Default { theta: 10_000.0 },
+        tie_word_embeddings: false,
+        attention_bias: false,
+        mlp_bias: false,
+        max_position_embeddings: 64,
+        bos_token_id: Some(0),
+        eos_token_ids: vec![5],
+    };
+    let layer = |n: usize| (vec![0.0; n], vec![]);
+    let block = LlamaBlock {
+        norm1: vec![1.0; d],
+        query: layer(d * d),
+        key: layer(4 * d),
+        value: layer(4 * d),
+        output: layer(d * d),
+        norm2: vec![1.0; d],
+        gate: layer(4 * d),
+        up: layer(4 * d),
+        down: layer(4 * d),
+    };
+    let mut weights = LlamaWeights {
+        embedding: vec![0.0; v * d],
+        blocks: vec![block],
+        norm: vec![1.0; d],
+        head: Some(vec![0.0; v * d]),
+    };
+    for t in 0..v {
+        weights.embedding[t * d + t] = 1.0;
+        if let Some(head) = weights.head.as_mut().filter(|_| t + 1 < v) {
+            head[(t + 1) * d + t] = 4.0;
+        }
+    }
+    let projector = Projector {
+        fc1_weight: vec![0.1; report.hidden * report.encoder_width],
+        fc1_bias: vec![0.0; report.hidden],
+        fc2_weight: vec![0.1; d * report.hidden],
+        fc2_bias: vec![0.0; d],
+    };
+    let vocabulary: BTreeMap<String, usize> =
+        SAID.iter().enumerate().map(|(i, text)| (text.replace(' ', "Ġ"), i + 1)).collect();
+    let special = |id: usize, content: &str| serde_json::json!({"id": id, "content": content, "special": true});
+    let tokenizer = serde_json::json!({
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": []},
+        "added_tokens": [special(0, "<s>"), special(5, "</s>")],
+        "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+    });
+    Llama {
+        config,
+        weights,
+        projector: Some((report, projector)),
+        tokenizer: Some(tokenizer.to_string()),
+        sha256: String::new(),
+    }
+}
+
+#[test]
+fn what_the_probes_contradict_is_left_out_and_named() {
+    let bench = Bench::new(1e9).with_decoder(None);
+    let (exit, lines, stderr) = bench.infer(&["--report"]);
+    assert_eq!(exit, 0, "{stderr}");
+    let report = &lines[0]["report"];
+    assert_eq!(report["source"], "decoder");
+    let text = "No evidence of pneumonia. The heart is normal in size. There is a hiatal hernia.";
+    assert_eq!(report["text"], text, "the probe denies pneumonia");
+    let sentences = report["sentences"].as_array().unwrap();
+    assert_eq!(sentences.len(), 3);
+    assert!(sentences.iter().all(|s| (0.5..=1.0).contains(&s["confidence"].as_f64().unwrap())), "{sentences:?}");
+    let kinds: Vec<&str> =
+        lines[0]["warnings"].as_array().unwrap().iter().map(|w| w["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["report_contradiction", "report_omission"], "edema is positive and not mentioned");
+    let (_, lines, _) = bench.infer(&["--report", "--report-grounded", "false"]);
+    let sentences = lines[0]["report"]["sentences"].as_array().unwrap();
+    assert_eq!(sentences.len(), 4);
+    assert_eq!(sentences[0]["contradicts"], serde_json::json!(["pneumonia"]));
+    assert_eq!(bench.infer(&["--report", "--threads", "2"]).1[0]["report"], bench.infer(&["--report"]).1[0]["report"]);
+}
+
+#[test]
+fn no_report_about_what_is_no_film_and_a_template_without_a_decoder() {
+    let bench = Bench::new(1e-9).with_decoder(None);
+    let (_, lines, _) = bench.infer(&["--report"]);
+    assert_eq!(lines[0]["warnings"][0]["kind"], "out_of_distribution");
+    assert!(lines[0].get("report").is_none());
+    let (_, lines, _) = Bench::new(1e9).infer(&["--report"]);
+    assert_eq!(lines[0]["report"]["source"], "template");
+}
+
+#[test]
+fn a_decoder_of_another_encoder_is_refused() {
+    let bench = Bench::new(1e9).with_decoder(Some("0000"));
+    let (exit, _, stderr) = bench.infer(&["--report"]);
+    assert_eq!(exit, 3, "{stderr}");
+    assert!(stderr.contains("trained with another encoder"), "{stderr}");
+    let encoder = bench.at("model.onnx");
+    let (exit, _, stderr) = bench.infer(&["--report", "--decoder", encoder.to_str().unwrap()]);
+    assert_eq!(exit, 3, "an encoder is no decoder: {stderr}");
+    assert_eq!(bench.infer(&["--report", "--decoder", "nowhere.onnx"]).0, 2);
+    assert_eq!(bench.infer(&["--decoder", "nowhere.onnx"]).0, 2, "--decoder goes with --report");
+}

@@ -1,0 +1,143 @@
+//! How a report writer is trained.
+
+use std::path::Path;
+
+use rad_dino_edge::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+use super::Cleaning;
+use crate::vit::Precision;
+
+/// Every key has a default; an unknown key is an error.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Most tokens of the vocabulary when it is trained here.
+    pub vocabulary: usize,
+    /// D of the decoder.
+    pub width: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// H
+    pub heads: usize,
+    /// KV; divides H.
+    pub kv_heads: usize,
+    /// F
+    pub feed_forward: usize,
+    /// Side of the squares of patch tokens whose mean is one image token.
+    pub pool: usize,
+    /// Width of the projector's hidden layer.
+    pub projector: usize,
+    /// Most tokens of a report; longer ones are cut.
+    pub max_tokens: usize,
+    /// Reports a step.
+    pub batch: usize,
+    /// Steps on text alone.
+    pub text_steps: usize,
+    /// Steps of the projector alone.
+    pub projector_steps: usize,
+    /// Steps of both.
+    pub joint_steps: usize,
+    /// Learning rate on text and of the projector alone, after warm-up.
+    pub rate: f64,
+    /// Learning rate of both together.
+    pub joint_rate: f64,
+    /// Share of a phase that warms up.
+    pub warmup: f64,
+    /// None on biases and norms.
+    pub weight_decay: f64,
+    /// Share of the target that all tokens share.
+    pub smoothing: f64,
+    /// Share of the image tokens that are hidden from the decoder while it learns.
+    pub image_dropout: f64,
+    /// Largest gradient norm, apart for projector and decoder; 0 = none.
+    pub clip: f64,
+    /// Steps between looks at val; the best look is kept.
+    pub look_every: usize,
+    /// Val films a look uses, at most.
+    pub look_films: usize,
+    /// Looks without gain after which training stops.
+    pub patience: usize,
+    /// How much smaller sources are repeated: 0 = as they are, 1 = all alike.
+    pub balance: f64,
+    /// Of the matrix products.
+    pub precision: Precision,
+    /// Of everything drawn.
+    pub seed: u64,
+    /// What is taken out of the reports.
+    pub cleaning: Cleaning,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            vocabulary: 1024,
+            width: 256,
+            layers: 4,
+            heads: 4,
+            kv_heads: 2,
+            feed_forward: 640,
+            pool: 2,
+            projector: 512,
+            max_tokens: 80,
+            batch: 16,
+            text_steps: 300,
+            projector_steps: 100,
+            joint_steps: 1200,
+            rate: 1e-3,
+            joint_rate: 6e-4,
+            warmup: 0.05,
+            weight_decay: 0.05,
+            smoothing: 0.1,
+            image_dropout: 0.1,
+            clip: 1.0,
+            look_every: 100,
+            look_films: 256,
+            patience: 5,
+            balance: 0.0,
+            precision: Precision::F32,
+            seed: 1,
+            cleaning: Cleaning::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// `Usage` naming the file and what is wrong.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        let config: Config = toml::from_str(&text).map_err(|e| {
+            Error::new(ErrorKind::Usage, format!("{}: {e}", path.display())).hint("see train/configs/report.toml")
+        })?;
+        config.check().map_err(|e| e.at(path.display()))?;
+        Ok(config)
+    }
+
+    /// Refuses what makes no training.
+    ///
+    /// # Errors
+    /// `Usage` naming the key.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |what: &str| Err(Error::new(ErrorKind::Usage, what).hint("see train/configs/report.toml"));
+        if [self.width, self.layers, self.heads, self.kv_heads, self.feed_forward, self.projector, self.pool]
+            .contains(&0)
+        {
+            return wrong("width, layers, heads, kv_heads, feed_forward, projector and pool must be above 0");
+        }
+        if !self.width.is_multiple_of(2 * self.heads) || !self.heads.is_multiple_of(self.kv_heads) {
+            return wrong("heads must divide width into even parts, and kv_heads must divide heads");
+        }
+        if self.vocabulary < 300 || !(8..=4_096).contains(&self.max_tokens) || self.batch == 0 || self.look_every == 0 {
+            return wrong("vocabulary must be at least 300, max_tokens 8 to 4096, batch and look_every above 0");
+        }
+        let shares = [self.smoothing, self.image_dropout, self.warmup, self.balance];
+        if shares.iter().any(|share| !(0.0..=1.0).contains(share)) || self.smoothing >= 1.0 || self.image_dropout >= 1.0
+        {
+            return wrong("smoothing, image_dropout, warmup and balance are shares");
+        }
+        Ok(())
+    }
+}
