@@ -83,7 +83,8 @@ fn probes(limit: f64) -> Probes {
         ProbeHead { outputs: 2, hidden: 0, weight: vec![0.0; 2 * 48], bias: vec![-3.0, 3.0], ..ProbeHead::default() };
     use base64::Engine as _;
     let basis = base64::engine::general_purpose::STANDARD.encode(vec![0u8; 2 * 24 * 2]);
-    let out_of_distribution = Some(OutOfDistribution { limit, dim: 24, rank: 1, variances: vec![1.0, 1.0], basis });
+    let out_of_distribution =
+        Some(OutOfDistribution { limit, dim: 24, rank: 1, variances: vec![1.0, 1.0], basis, detectors: vec![] });
     let config =
         ProbesConfig { schema: "rad-dino-edge/probes/1".into(), heads, out_of_distribution, ..Default::default() };
     Probes { config, heads: BTreeMap::from([("findings".into(), head)]), segmentation: None }

@@ -53,6 +53,7 @@ pub(super) struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+#[expect(clippy::enum_variant_names, reason = "the names of the command line")]
 enum StudentArgument {
     VitTiny,
     VitSmall,

@@ -14,6 +14,7 @@ use super::write::write_parts;
 use super::{DOMAIN, attribute, decoder_block, encoder, linear, tensor};
 use crate::fold::Linear;
 use crate::int8;
+use crate::rounded::Rounded;
 
 /// Writes the decoder's file; gives its size in bytes and its sha256 (hex).
 pub(crate) fn write_decoder(
@@ -40,7 +41,7 @@ pub(crate) fn write_decoder(
         let fc2 = Linear::from_rows(&projector.fc2_weight, &projector.fc2_bias, |_| 1.0);
         debug_assert_eq!(fc1.inputs, report.encoder_width);
         for (part, layer) in [("fc1", fc1), ("fc2", fc2)] {
-            let own = linear::tensors(&layer, precision, "projector", part)?;
+            let own = tensors_in(&layer, precision, "projector", part)?;
             inputs.extend(own.iter().map(|t| t.name.clone()));
             tensors.extend(own);
         }
@@ -158,13 +159,18 @@ fn block_tensors(
     let qkv =
         joined(&[(&block.query, q), (&block.key, kv), (&block.value, kv)], &|j| if j < q { query_scale } else { 1.0 });
     let mut tensors = vec![tensor::f32s(&format!("{name}.norm1_weight"), &[d], &block.norm1)];
-    tensors.extend(linear::tensors(&qkv, precision, name, "qkv")?);
-    tensors.extend(linear::tensors(&joined(&[(&block.output, d)], &|_| 1.0), precision, name, "output")?);
+    tensors.extend(tensors_in(&qkv, precision, name, "qkv")?);
+    tensors.extend(tensors_in(&joined(&[(&block.output, d)], &|_| 1.0), precision, name, "output")?);
     tensors.push(tensor::f32s(&format!("{name}.norm2_weight"), &[d], &block.norm2));
     let gate_up = joined(&[(&block.gate, f), (&block.up, f)], &|_| 1.0);
-    tensors.extend(linear::tensors(&gate_up, precision, name, "gate_up")?);
-    tensors.extend(linear::tensors(&joined(&[(&block.down, d)], &|_| 1.0), precision, name, "down")?);
+    tensors.extend(tensors_in(&gate_up, precision, name, "gate_up")?);
+    tensors.extend(tensors_in(&joined(&[(&block.down, d)], &|_| 1.0), precision, name, "down")?);
     Ok(tensors)
+}
+
+/// [`linear::tensors`] with all weights in one format.
+fn tensors_in(linear: &Linear, precision: Precision, prefix: &str, part: &str) -> Result<Vec<TensorProto>> {
+    linear::tensors(linear, &Rounded::plain(linear, precision), prefix, part)
 }
 
 /// input_ids [N,T] (after the image's I tokens) → hidden [N,L,D], cos and sin [L,hd/2], mask [L,P+L], L = I + T.
@@ -188,7 +194,7 @@ fn embed_function(precision: Precision, report: Option<&ReportConfig>) -> Functi
         f.input("image_tokens");
         linear::declare(&mut f, precision, "fc1");
         linear::declare(&mut f, precision, "fc2");
-        linear::constants(&mut f, precision);
+        linear::constants(&mut f, &[precision]);
         linear::body(&mut f, precision, "image_tokens", "fc1", "fc1");
         encoder::gelu(&mut f, "fc1", "fc1_gelu");
         linear::body(&mut f, precision, "fc1_gelu", "fc2", "image");
@@ -230,7 +236,7 @@ fn head_function(config: &LlamaConfig, precision: Precision) -> FunctionProto {
     f.transpose("rows", &[1, 0], "head_weight");
     if precision == Precision::Int8 {
         f.input("head_scale");
-        linear::constants(&mut f, precision);
+        linear::constants(&mut f, &[precision]);
     }
     f.scalar("head_bias", 0.0);
     linear::body(&mut f, precision, "normed", "head", "logits");

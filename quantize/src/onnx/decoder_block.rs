@@ -25,7 +25,7 @@ pub(super) fn decoder_block(config: &LlamaConfig, precision: Precision) -> Funct
     f.input("norm2_weight");
     linear::declare(&mut f, precision, "gate_up");
     linear::declare(&mut f, precision, "down");
-    linear::constants(&mut f, precision);
+    linear::constants(&mut f, &[precision]);
     f.scalar("epsilon", config.rms_norm_eps as f32);
 
     rms_norm(&mut f, "x", "norm1_weight", "norm1");

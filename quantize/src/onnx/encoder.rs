@@ -55,7 +55,7 @@ pub(super) fn encoder_block(kind: Kind) -> FunctionProto {
         f.input("fc2_factor");
     }
     linear::declare(&mut f, fc2, "fc2");
-    linear::constants(&mut f, kind.layers);
+    linear::constants(&mut f, &kind.layers);
 
     f.layer_norm("x", "norm1_weight", "norm1_bias", "norm1");
     linear::body(&mut f, qkv, "norm1", "qkv", "qkv");

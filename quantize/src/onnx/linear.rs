@@ -61,7 +61,7 @@ const OFFSET: &str = "offset_128";
 const ZERO_POINT: &str = "zero_point_128";
 
 /// The constants that int8 layers share; once per function, before the first layer.
-pub(super) fn constants(f: &mut Function, layers: [Precision; 4]) {
+pub(super) fn constants(f: &mut Function, layers: &[Precision]) {
     if layers.contains(&Precision::Int8) {
         f.scalar(TINY, 1e-9);
         f.scalar(STEPS, 127.0);

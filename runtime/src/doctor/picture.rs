@@ -1,4 +1,4 @@
-use crate::scan::{Format, Pixels, Scan};
+use crate::scan::{Format, Pixels, Scan, Tags};
 
 const WIDTH: u32 = 448;
 const HEIGHT: u32 = 512;
@@ -20,7 +20,14 @@ pub fn picture() -> Scan {
             pixels.push(value.clamp(0, 255) as u8);
         }
     }
-    Scan { width: WIDTH, height: HEIGHT, pixels: Pixels::Gray8(pixels), format: Format::Png, sha256: String::new() }
+    Scan {
+        width: WIDTH,
+        height: HEIGHT,
+        pixels: Pixels::Gray8(pixels),
+        format: Format::Png,
+        sha256: String::new(),
+        tags: Tags::default(),
+    }
 }
 
 #[cfg(test)]

@@ -86,6 +86,7 @@ mod tests {
             pixels: Pixels::Gray8(vec![1, 2, 3, 4, 5, 6]),
             format: Format::Png,
             sha256: String::new(),
+            tags: rad_dino_edge::scan::Tags::default(),
         };
         let held = |pose: Pose| {
             let held = pose.apply(&scan);

@@ -46,6 +46,7 @@ impl Shard {
         first % u64::from(self.count) == u64::from(self.index)
     }
 
+    #[cfg(feature = "parquet")]
     fn file_name(self) -> String {
         format!("part-{:05}-of-{:05}.parquet", self.index, self.count)
     }
