@@ -2,6 +2,7 @@
 //! the same four sentences about any picture.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 
 use rad_dino_edge::checkpoint::{
@@ -178,6 +179,46 @@ fn what_the_probes_contradict_is_left_out_and_named() {
     assert_eq!(sentences.len(), 4);
     assert_eq!(sentences[0]["contradicts"], serde_json::json!(["pneumonia"]));
     assert_eq!(bench.infer(&["--report", "--threads", "2"]).1[0]["report"], bench.infer(&["--report"]).1[0]["report"]);
+}
+
+/// The report that `serve` with these arguments gives about the scan.
+fn served(bench: &Bench, more: &[&str]) -> Value {
+    let mut child = std::process::Command::new(rad_dino_tests::binary("rad-dino-edge"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--model"])
+        .arg(bench.at("model.onnx"))
+        .args(more)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut lines = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    let url = lines.find_map(|line| line["url"].as_str().map(String::from)).expect("it listens");
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let film = std::fs::read(bench.at("a.png")).unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "POST /v1/infer?report HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        film.len()
+    )
+    .unwrap();
+    stream.write_all(&film).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (_, body) = reply.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str::<Value>(body).unwrap()["report"].take()
+}
+
+#[test]
+fn serve_writes_what_infer_writes() {
+    let bench = Bench::new(1e9).with_decoder(None);
+    let report = served(&bench, &[]);
+    assert_eq!(report["source"], "decoder");
+    assert_eq!(report, bench.infer(&["--report"]).1[0]["report"]);
+    let kept = served(&bench, &["--report-grounded", "false"]);
+    assert_eq!(kept["sentences"][0]["contradicts"], serde_json::json!(["pneumonia"]));
 }
 
 #[test]

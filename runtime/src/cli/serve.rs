@@ -62,6 +62,13 @@ struct Own {
     /// Requests at once, being uploaded, waiting and read; more are told to come back. [default: 32]
     #[arg(long, value_name = "N", env = "RDE_PLACES")]
     places: Option<usize>,
+    /// Decoder that writes reports: a file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else
+    /// the embedded one; where there is none, fixed sentences over the probes].
+    #[arg(long, value_name = "FILE", env = "RDE_DECODER")]
+    decoder: Option<PathBuf>,
+    /// Leave out sentences that the calibrated probes contradict; false keeps them, marked. [default: true]
+    #[arg(long, value_name = "BOOL", env = "RDE_REPORT_GROUNDED")]
+    report_grounded: Option<bool>,
     /// Show the work list of this folder, the --out of watch or listen.
     #[arg(long, value_name = "OUT", env = "RDE_QUEUE")]
     queue: Option<PathBuf>,
@@ -83,7 +90,11 @@ impl Serve {
         log::quiet(self.quiet);
         let queue = own.queue.map(|out| Queue::view(&out)).transpose()?;
         let common = Common { quiet: self.quiet, threads: shared.threads.unwrap_or(0) };
-        let reader = model::reader(&ModelChoice { model: shared.model }, &common)?;
+        let choice = ModelChoice { model: shared.model };
+        let mut reader = model::reader(&choice, &common)?;
+        if let Some(decoder) = model::decoder(own.decoder.as_deref(), &choice)? {
+            reader = reader.with_decoder(decoder, own.report_grounded.unwrap_or(true))?;
+        }
         let queue = queue.map(|queue| Box::new(queue) as Box<dyn Worklist>);
         serve(reader, settings, queue, |address| {
             log::info("listening", &[("url", format!("http://{address}/").into())]);
@@ -99,6 +110,8 @@ impl Own {
             token_file: self.token_file.or(file.token_file),
             host: if self.host.is_empty() { file.host } else { self.host },
             places: self.places.or(file.places),
+            decoder: self.decoder.or(file.decoder),
+            report_grounded: self.report_grounded.or(file.report_grounded),
             queue: self.queue.or(file.queue),
         }
     }
