@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rad_dino_edge::checkpoint::{
     Llama, LlamaBlock, LlamaConfig, LlamaWeights, ProbeHead, Probes, ProbesConfig, Projector, ReportConfig, Rope,
 };
 use rad_dino_edge::engine::Engine;
 use rad_dino_edge::model::manifest::{Calibration, Finding, Heads, OutOfDistribution, Precision};
+use rad_dino_edge::report::decoder::Decoder;
 use rad_dino_quantize::{Options, convert, convert_beside};
-use rad_dino_tests::{code, json_lines, reference, run};
+use rad_dino_tests::{code, json_lines, reference, root, run, shared};
 use serde_json::Value;
 
 const SAID: [&str; 4] = [
@@ -242,4 +243,33 @@ fn a_decoder_of_another_encoder_is_refused() {
     assert_eq!(exit, 3, "an encoder is no decoder: {stderr}");
     assert_eq!(bench.infer(&["--report", "--decoder", "nowhere.onnx"]).0, 2);
     assert_eq!(bench.infer(&["--decoder", "nowhere.onnx"]).0, 2, "--decoder goes with --report");
+}
+
+#[test]
+fn the_embedded_decoder_writes_about_films() {
+    let path = root().join("models/rad-dino-small.report.onnx");
+    assert!(std::fs::metadata(&path).unwrap().len() <= 10_000_000);
+    let decoder = Decoder::from_file(&path).unwrap();
+    assert!(!decoder.manifest().licence.is_empty() && !decoder.manifest().training_data.is_empty());
+    let demo = root().join("models/demo.png");
+    let output = run("rad-dino-edge", &["infer", demo.to_str().unwrap(), "--format", "json", "--report"]);
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let answer = &json_lines(&output)[0];
+    assert!(!answer["report"]["text"].as_str().unwrap().is_empty(), "{answer}");
+    let Some(shared) = shared() else { return };
+    let films = films(&shared.join("data/cxr/manifest.csv"), 6);
+    let mut args = vec!["infer", "--format", "json", "--report"];
+    args.extend(films.iter().map(|film| film.to_str().unwrap()));
+    let output = run("rad-dino-edge", &args);
+    let reports: Vec<_> = json_lines(&output).iter().map(|line| line["report"].clone()).collect();
+    let written = reports.iter().filter(|report| report["source"] == "decoder").count();
+    assert!(written >= 4, "{reports:?}");
+}
+
+/// Test films, evenly.
+fn films(manifest: &Path, most: usize) -> Vec<PathBuf> {
+    use rad_dino_train::data::{Dataset, Split};
+    let dataset = Dataset::read(&[manifest.to_path_buf()]).unwrap();
+    let of_test = dataset.of_split(Split::Test);
+    of_test.iter().step_by(of_test.len() / most).take(most).map(|i| dataset.films[*i].path.clone()).collect()
 }

@@ -70,6 +70,12 @@ pub fn decoder(path: Option<&Path>, choice: &ModelChoice) -> Result<Option<Decod
     }
 }
 
+#[cfg(feature = "embedded-model")]
+fn embedded_decoder() -> Result<Option<Decoder>> {
+    Decoder::from_bytes(crate::model::embedded::DECODER).map(Some).map_err(|e| e.at("embedded decoder"))
+}
+
+#[cfg(not(feature = "embedded-model"))]
 fn embedded_decoder() -> Result<Option<Decoder>> {
     Ok(None)
 }
