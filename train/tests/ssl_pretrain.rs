@@ -2,6 +2,7 @@
 #![cfg(feature = "burn")]
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use burn::backend::{Autodiff, Flex};
 use rad_dino_edge::checkpoint::Checkpoint;
@@ -51,7 +52,12 @@ fn request(config: Config, manifest: &Path, out: &Path) -> Request {
     }
 }
 
+/// One training at a time, as in the program: two in one process share burn's state, and their sums' order is then not
+/// the same each time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 fn go(request: &Request) -> Result<Summary> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     run::<Autodiff<Flex>>(request, &Default::default())
 }
 

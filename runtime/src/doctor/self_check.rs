@@ -63,7 +63,7 @@ pub enum Reference {
 
 /// The recorded fingerprint of the int8 model file with this sha256.
 pub fn known(sha256: &str) -> Option<&'static str> {
-    KNOWN.lines().find_map(|line| {
+    KNOWN.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
         let mut words = line.split_whitespace();
         (words.next() == Some(sha256)).then(|| words.next()).flatten()
     })
