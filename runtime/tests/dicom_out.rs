@@ -34,7 +34,7 @@ fn root() -> PathBuf {
 }
 
 fn wish() -> Wish {
-    Wish { heatmap: Some(HeatmapOf::Finding("pneumonia".into())), masks: true, report: true }
+    Wish { heatmap: Some(HeatmapOf::Finding("pneumonia".into())), masks: true, report: true, maps: false }
 }
 
 fn read(source: &[u8], wish: &Wish) -> (Scan, Reading) {

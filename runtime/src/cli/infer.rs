@@ -1,6 +1,7 @@
 //! `infer`: findings, attributes, heat maps, masks.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::{ArgGroup, Args};
 
@@ -69,16 +70,15 @@ impl Infer {
             }
             std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         }
-        let mut reader = model::reader(&self.model, &self.common)?;
+        let reader = model::reader(&self.model, &self.common)?;
         let wish = self.wish(!reader.manifest().heads.segmentation.is_empty());
         if self.decoder.is_some() && !wish.report {
             return Err(Error::new(ErrorKind::Usage, "--decoder writes a report").hint("add --report"));
         }
-        if wish.report
-            && let Some(decoder) = model::decoder(self.decoder.as_deref(), &self.model)?
-        {
-            reader = reader.with_decoder(decoder, self.report_grounded)?;
-        }
+        let reader = match wish.report {
+            true => model::writing(reader, self.decoder.as_deref(), &self.model, self.report_grounded)?,
+            false => reader,
+        };
         reader.check(&wish)?;
         let scans = scan::collect(&self.scans)?;
         let several = scans.len() > 1 || self.scans.iter().any(|path| path.is_dir());
@@ -122,11 +122,15 @@ impl Infer {
             heatmap: (dicom || self.heatmap.is_some()).then_some(of),
             masks: self.segmentation.is_some() || dicom && draws,
             report: dicom || self.report,
+            maps: false,
         }
     }
 
     fn one(&self, reader: &Reader, wish: &Wish, path: &Path, several: bool) -> Result<Answer> {
-        let (scan, reading) = reader.read_file(path, &self.options.options(), wish)?;
+        let (clock, options) = (Instant::now(), self.options.options());
+        let source = scan::bytes(path, &options.limits)?;
+        let scan = options.decode(&source).map_err(|e| e.at(path.display()))?;
+        let reading = reader.read(&path.to_string_lossy(), &scan, clock.elapsed(), wish)?;
         if let (Some(target), Some(picture)) = (&self.heatmap, &reading.heatmap) {
             heatmap::write(&place(target, path, "png", several), picture)?;
         }
@@ -141,28 +145,27 @@ impl Infer {
             }
         }
         if let Some(folder) = &self.dicom {
-            self.write_objects(folder, path, &scan, &reading)?;
+            self.write_objects(folder, path, &source, &scan, &reading)?;
         }
         Ok(reading.answer)
     }
 
     #[cfg(feature = "dicom")]
-    fn write_objects(&self, folder: &Path, path: &Path, scan: &Scan, reading: &Reading) -> Result<()> {
+    fn write_objects(&self, folder: &Path, path: &Path, source: &[u8], scan: &Scan, reading: &Reading) -> Result<()> {
         if scan.format != scan::Format::Dicom {
             if !self.common.quiet {
                 eprintln!("note: {}: no DICOM scan, so nothing is written for it into --dicom", path.display());
             }
             return Ok(());
         }
-        let source = scan::bytes(path, &self.options.options().limits)?;
-        for (suffix, bytes) in dicom::objects(&source, scan, reading).map_err(|e| e.at(path.display()))? {
+        for (suffix, bytes) in dicom::objects(source, scan, reading).map_err(|e| e.at(path.display()))? {
             write::atomic(&place(folder, path, &format!("{suffix}.dcm"), true), |out| out.write_all(&bytes))?;
         }
         Ok(())
     }
 
     #[cfg(not(feature = "dicom"))]
-    fn write_objects(&self, _: &Path, _: &Path, _: &Scan, _: &Reading) -> Result<()> {
+    fn write_objects(&self, _: &Path, _: &Path, _: &[u8], _: &Scan, _: &Reading) -> Result<()> {
         Ok(())
     }
 }

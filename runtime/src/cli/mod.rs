@@ -24,6 +24,8 @@ use clap::{Parser, Subcommand};
 
 use crate::error::{Error, ErrorKind, Result};
 
+pub use options::ScanLimits;
+
 /// Chest X-ray findings, heat maps and embeddings from one model file. Research software, not a medical device.
 #[derive(Debug, Parser)]
 #[command(name = "rad-dino-edge", version, about)]

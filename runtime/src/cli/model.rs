@@ -53,8 +53,16 @@ pub fn reader(choice: &ModelChoice, common: &Common) -> Result<Reader> {
     Reader::new(engine, &name)
 }
 
+/// `reader`, whose reports the decoder of [`decoder`] writes where there is one.
+pub fn writing(reader: Reader, path: Option<&Path>, choice: &ModelChoice, grounded: bool) -> Result<Reader> {
+    match decoder(path, choice)? {
+        Some(decoder) => reader.with_decoder(decoder, grounded),
+        None => Ok(reader),
+    }
+}
+
 /// Loads the decoder at `path`, else the one beside `--model`, else (without `--model`) the embedded one, if any.
-pub fn decoder(path: Option<&Path>, choice: &ModelChoice) -> Result<Option<Decoder>> {
+fn decoder(path: Option<&Path>, choice: &ModelChoice) -> Result<Option<Decoder>> {
     if let Some(path) = path {
         return Decoder::from_file(path).map(Some).map_err(|e| match e.kind() {
             ErrorKind::Io => Error::new(ErrorKind::Usage, e.message().to_string()).hint("check --decoder"),

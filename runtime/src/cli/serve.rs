@@ -91,10 +91,8 @@ impl Serve {
         let queue = own.queue.map(|out| Queue::view(&out)).transpose()?;
         let common = Common { quiet: self.quiet, threads: shared.threads.unwrap_or(0) };
         let choice = ModelChoice { model: shared.model };
-        let mut reader = model::reader(&choice, &common)?;
-        if let Some(decoder) = model::decoder(own.decoder.as_deref(), &choice)? {
-            reader = reader.with_decoder(decoder, own.report_grounded.unwrap_or(true))?;
-        }
+        let reader = model::reader(&choice, &common)?;
+        let reader = model::writing(reader, own.decoder.as_deref(), &choice, own.report_grounded.unwrap_or(true))?;
         let queue = queue.map(|queue| Box::new(queue) as Box<dyn Worklist>);
         serve(reader, settings, queue, |address| {
             log::info("listening", &[("url", format!("http://{address}/").into())]);

@@ -3,7 +3,6 @@
 mod maps;
 mod masks;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use image::{GrayImage, RgbImage};
@@ -19,7 +18,7 @@ use crate::preprocess::{Geometry, preprocess};
 use crate::probe::{self, Attributes, Distance, FindingResult};
 use crate::report::decoder::Decoder;
 use crate::report::{self, Report, Writer};
-use crate::scan::{Options, Scan};
+use crate::scan::Scan;
 
 pub use maps::{Crop, Evidence, Maps};
 
@@ -45,6 +44,8 @@ pub struct Wish {
     pub masks: bool,
     /// A written report.
     pub report: bool,
+    /// The values behind all heat maps: who draws them needs no second look.
+    pub maps: bool,
 }
 
 /// What a heat map shows.
@@ -69,6 +70,8 @@ pub struct Reading {
     pub heatmap_of: Option<HeatmapOf>,
     /// When wished for, one a label, 0 and 255, of the scan's own size.
     pub masks: Vec<(String, GrayImage)>,
+    /// When wished for.
+    pub maps: Option<Maps>,
 }
 
 impl Reader {
@@ -133,42 +136,11 @@ impl Reader {
         self.manifest.heads.findings.iter().position(|f| f.label == label)
     }
 
-    /// Reads the file at `path`.
-    ///
-    /// # Errors
-    /// Those of [`Options::read`] and [`Reader::read`].
-    pub fn read_file(&self, path: &Path, options: &Options, wish: &Wish) -> Result<(Scan, Reading)> {
-        let start = Instant::now();
-        let scan = options.read(path)?;
-        let reading = self.read(&path.to_string_lossy(), &scan, start.elapsed(), wish)?;
-        Ok((scan, reading))
-    }
-
     /// Reads a decoded scan. `path` and `decoding`, the time that its decoding took, go into the answer as they are.
     ///
     /// # Errors
     /// Those of [`Reader::check`]; `Limits` for a scan that preprocessing refuses; `Internal`.
     pub fn read(&self, path: &str, scan: &Scan, decoding: Duration, wish: &Wish) -> Result<Reading> {
-        Ok(self.look(path, scan, decoding, wish, false)?.0)
-    }
-
-    /// As [`Reader::read`], with the values behind all heat maps: who draws them needs no second look.
-    ///
-    /// # Errors
-    /// Those of [`Reader::read`].
-    pub fn read_with_maps(&self, path: &str, scan: &Scan, decoding: Duration, wish: &Wish) -> Result<(Reading, Maps)> {
-        let (reading, maps) = self.look(path, scan, decoding, wish, true)?;
-        Ok((reading, maps.ok_or_else(|| Error::new(ErrorKind::Internal, "the maps were not made"))?))
-    }
-
-    fn look(
-        &self,
-        path: &str,
-        scan: &Scan,
-        decoding: Duration,
-        wish: &Wish,
-        maps: bool,
-    ) -> Result<(Reading, Option<Maps>)> {
         self.check(wish)?;
         let start = Instant::now();
         let engine = &self.engine;
@@ -209,7 +181,7 @@ impl Reader {
         let cls = cls.to_vec();
         // before the masks' windows, which are passes of their own
         let heatmap = wish.heatmap.as_ref().map(|of| self.heatmap(of, scan, &geometry, &outputs)).transpose()?;
-        let maps = maps.then(|| self.maps(&geometry, &outputs)).transpose()?;
+        let maps = wish.maps.then(|| self.maps(&geometry, &outputs)).transpose()?;
         let (masks, segmentation) = self.regions(scan, &geometry, &outputs, wish.masks)?;
         let answer = Answer {
             schema: INFER_SCHEMA,
@@ -225,7 +197,7 @@ impl Reader {
             warnings,
         };
         let heatmap_of = wish.heatmap.clone();
-        Ok((Reading { answer, cls, heatmap, heatmap_of, masks }, maps))
+        Ok(Reading { answer, cls, heatmap, heatmap_of, masks, maps })
     }
 
     /// The decoder's report, or the template where there is no decoder or nothing of its text is left.

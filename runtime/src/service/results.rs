@@ -32,7 +32,7 @@ pub struct Written {
 /// What is asked of the model: the report always, pictures for the DICOM objects alone.
 pub fn wish(scan: &Scan, segments: bool) -> Wish {
     let dicom = scan.format.as_str() == "dicom";
-    Wish { heatmap: dicom.then_some(HeatmapOf::Attention), masks: dicom && segments, report: true }
+    Wish { heatmap: dicom.then_some(HeatmapOf::Attention), masks: dicom && segments, report: true, maps: false }
 }
 
 /// Writes all results of the object `name`, `source` being its bytes. A film that its tags give no place in a study is

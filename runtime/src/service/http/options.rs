@@ -37,7 +37,7 @@ impl Options {
             Some(label) => Some(HeatmapOf::Finding(label.clone())),
             None => self.heatmap.then_some(HeatmapOf::Attention),
         };
-        Wish { heatmap, masks: self.masks, report: self.report }
+        Wish { heatmap, masks: self.masks, report: self.report, maps: self.maps }
     }
 }
 
