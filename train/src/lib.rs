@@ -13,6 +13,8 @@ pub mod random;
 
 // Training of encoders.
 #[cfg(feature = "burn")]
+pub mod config_file;
+#[cfg(feature = "burn")]
 pub mod language;
 #[cfg(feature = "burn")]
 pub mod optim;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use rad_dino_edge::scan::Limits;
+use rad_dino_edge::cli::ScanLimits;
 use rad_dino_edge::{Error, ErrorKind, Result};
-use rad_dino_train::pretrain::device::{Device, on};
+use rad_dino_train::cli::DeviceChoice;
+use rad_dino_train::pretrain::device::on;
 
 use crate::distill::{Config, Distillation, Request};
 
@@ -37,19 +38,12 @@ pub(super) struct Arguments {
     stop_at: Option<usize>,
     /// Where the student computes; the teacher runs in the engine, on the CPU.
     #[arg(long, value_enum, default_value = "cpu")]
-    device: DeviceArgument,
+    device: DeviceChoice,
     /// Threads of the engine; 0 = one a core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
-    /// Largest file, MB.
-    #[arg(long, value_name = "MB", default_value_t = 256)]
-    max_file_mb: u64,
-    /// Longest side, pixels.
-    #[arg(long, value_name = "PIXELS", default_value_t = 20_000)]
-    max_side: u32,
-    /// Largest decoded picture, MB.
-    #[arg(long, value_name = "MB", default_value_t = 512)]
-    max_decoded_mb: u64,
+    #[command(flatten)]
+    limits: ScanLimits,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -62,22 +56,11 @@ enum StudentArgument {
     VitTest,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum DeviceArgument {
-    /// burn's own CPU backend.
-    Cpu,
-    /// An NVIDIA GPU (feature `cuda`).
-    Cuda,
-    /// LibTorch on the CPU (feature `tch`).
-    TorchCpu,
-}
-
 pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<()> {
     if arguments.max_minutes.is_some_and(|m| !(m.is_finite() && m > 0.0)) {
         return Err(Error::new(ErrorKind::Usage, "--max-minutes must be above 0").hint("e.g. --max-minutes 60"));
     }
     let config = arguments.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
-    let megabytes = |mb: u64| mb.saturating_mul(1_000_000);
     let request = Request {
         config,
         teacher: arguments.teacher,
@@ -94,18 +77,9 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<()> {
         stop_at: arguments.stop_at,
         quiet,
         threads: arguments.threads,
-        limits: Limits {
-            max_file_bytes: megabytes(arguments.max_file_mb),
-            max_side: arguments.max_side,
-            max_decoded_bytes: megabytes(arguments.max_decoded_mb),
-        },
+        limits: arguments.limits.limits(),
     };
-    let device = match arguments.device {
-        DeviceArgument::Cpu => Device::Cpu,
-        DeviceArgument::Cuda => Device::Cuda,
-        DeviceArgument::TorchCpu => Device::TorchCpu,
-    };
-    let summary = on(device, Distillation(&request))?;
+    let summary = on(arguments.device.into(), Distillation(&request))?;
     if !quiet {
         eprintln!(
             "{} of {} steps, {:.1} views/s: {}",

@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
-use rad_dino_edge::{Error, ErrorKind, Result};
+use rad_dino_edge::Result;
+use rad_dino_train::config_file;
 use rad_dino_train::pretrain::config::Augment;
 use rad_dino_train::vit::Precision;
 use serde::{Deserialize, Serialize};
+
+/// Where the keys are explained.
+const KEYS: &str = "quantize/configs/distill.toml says what each key means";
 
 /// What runs the teacher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,8 +217,7 @@ impl Config {
     /// # Errors
     /// `Io`, or `Usage` naming the key.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        Config::parse(&text).map_err(|e| e.at(path.display()))
+        config_file::read(path, KEYS, Self::check)
     }
 
     /// Parses the text of such a file.
@@ -222,12 +225,7 @@ impl Config {
     /// # Errors
     /// `Usage` naming the key.
     pub fn parse(text: &str) -> Result<Self> {
-        let config: Config = toml::from_str(text).map_err(|e| {
-            Error::new(ErrorKind::Usage, e.to_string().trim_end().to_owned())
-                .hint("quantize/configs/distill.toml says what each key means")
-        })?;
-        config.check()?;
-        Ok(config)
+        config_file::parse(text, KEYS, Self::check)
     }
 
     /// Checks every value's range.
@@ -280,11 +278,7 @@ impl Config {
             ("train.save_every", train.save_every > 0),
             ("watch.films", (1..=65_536).contains(&watch.films)),
         ];
-        match wanted.into_iter().find(|(_, fine)| !fine) {
-            Some((key, _)) => Err(Error::new(ErrorKind::Usage, format!("{key}: this value makes no sense"))
-                .hint("quantize/configs/distill.toml says what each key means")),
-            None => Ok(()),
-        }
+        config_file::sensible(wanted, KEYS)
     }
 
     /// Views a step.
@@ -295,6 +289,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use rad_dino_edge::ErrorKind;
+
     use super::*;
 
     #[test]

@@ -20,6 +20,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use rad_dino_edge::{Error, ErrorKind, Result};
 
+#[cfg(feature = "burn")]
+pub use options::DeviceChoice;
+
 /// Trains and measures what rad-dino-edge runs. Research software, not a medical device.
 #[derive(Debug, Parser)]
 #[command(name = "rad-dino-train", version, about)]

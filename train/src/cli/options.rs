@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use rad_dino_edge::scan::Limits;
+pub use rad_dino_edge::cli::ScanLimits;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
 use crate::data::Dataset;
@@ -41,32 +41,6 @@ impl Common {
     pub fn note(&self, text: &str) {
         if !self.quiet {
             eprintln!("{text}");
-        }
-    }
-}
-
-/// Limits on scans, checked before anything is allocated.
-#[derive(Clone, Debug, Args)]
-pub struct ScanLimits {
-    /// Largest file, MB.
-    #[arg(long, value_name = "MB", default_value_t = 256)]
-    max_file_mb: u64,
-    /// Longest side, pixels.
-    #[arg(long, value_name = "PIXELS", default_value_t = 20_000)]
-    max_side: u32,
-    /// Largest decoded picture, MB.
-    #[arg(long, value_name = "MB", default_value_t = 512)]
-    max_decoded_mb: u64,
-}
-
-impl ScanLimits {
-    /// As the reader takes them.
-    pub fn limits(&self) -> Limits {
-        let bytes = |mb: u64| mb.saturating_mul(1_000_000);
-        Limits {
-            max_file_bytes: bytes(self.max_file_mb),
-            max_side: self.max_side,
-            max_decoded_bytes: bytes(self.max_decoded_mb),
         }
     }
 }

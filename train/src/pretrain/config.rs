@@ -3,12 +3,17 @@
 
 use std::path::Path;
 
-use rad_dino_edge::{Error, ErrorKind, Result};
+use rad_dino_edge::Result;
 use serde::{Deserialize, Serialize};
+
+use crate::config_file;
 
 pub use super::sections::{
     Augment, Crops, Export, Head, Loss, Mask, Model, Optimizer, Start, Targets, Teacher, Train, Watch,
 };
+
+/// Where the keys are explained.
+const KEYS: &str = "train/configs/default.toml lists and explains every key";
 
 /// Everything but the data, the start and the device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,8 +48,7 @@ impl Config {
     /// `Io` when it cannot be read, `Usage` naming the line of an unknown key or wrong type, or the key of a senseless
     /// value.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        Self::parse(&text).map_err(|e| e.at(path.display()))
+        config_file::read(path, KEYS, Self::check)
     }
 
     /// Parses the text of a TOML file.
@@ -52,12 +56,7 @@ impl Config {
     /// # Errors
     /// As [`Config::read`].
     pub fn parse(text: &str) -> Result<Self> {
-        let config: Config = toml::from_str(text).map_err(|e| {
-            Error::new(ErrorKind::Usage, e.to_string().trim_end().to_owned())
-                .hint("train/configs/default.toml lists every key")
-        })?;
-        config.check()?;
-        Ok(config)
+        config_file::parse(text, KEYS, Self::check)
     }
 
     /// Films a step.
@@ -140,16 +139,14 @@ impl Config {
             ("watch.neighbours", (1..=10_000).contains(&watch.neighbours)),
             ("train.workers", (1..=64).contains(&train.workers)),
         ];
-        match wanted.into_iter().find(|(_, fine)| !fine) {
-            Some((key, _)) => Err(Error::new(ErrorKind::Usage, format!("{key}: this value makes no sense"))
-                .hint("train/configs/default.toml says what each key means")),
-            None => Ok(()),
-        }
+        config_file::sensible(wanted, KEYS)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rad_dino_edge::ErrorKind;
+
     use super::*;
 
     #[test]

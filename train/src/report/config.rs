@@ -6,7 +6,11 @@ use rad_dino_edge::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Cleaning;
+use crate::config_file;
 use crate::vit::Precision;
+
+/// Where the keys are explained.
+const KEYS: &str = "see train/configs/report.toml";
 
 /// Every key has a default; an unknown key is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,12 +112,7 @@ impl Config {
     /// # Errors
     /// `Usage` naming the file and what is wrong.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        let config: Config = toml::from_str(&text).map_err(|e| {
-            Error::new(ErrorKind::Usage, format!("{}: {e}", path.display())).hint("see train/configs/report.toml")
-        })?;
-        config.check().map_err(|e| e.at(path.display()))?;
-        Ok(config)
+        config_file::read(path, KEYS, Self::check)
     }
 
     /// Refuses what makes no training.
@@ -121,7 +120,7 @@ impl Config {
     /// # Errors
     /// `Usage` naming the key.
     pub fn check(&self) -> Result<()> {
-        let wrong = |what: &str| Err(Error::new(ErrorKind::Usage, what).hint("see train/configs/report.toml"));
+        let wrong = |what: &str| Err(Error::new(ErrorKind::Usage, what).hint(KEYS));
         if [self.width, self.layers, self.heads, self.kv_heads, self.feed_forward, self.projector, self.pool]
             .contains(&0)
         {

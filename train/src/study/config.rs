@@ -2,11 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use rad_dino_edge::{Error, ErrorKind, Result};
+use rad_dino_edge::Result;
 use serde::{Deserialize, Serialize};
 
 use super::arm::{Arm, Kind};
+use crate::config_file;
 use crate::{pretrain, supervised};
+
+/// Where the keys are explained.
+const KEYS: &str = "train/configs/study.toml explains the keys";
 
 /// Everything a study needs but the folder it writes. An unknown key is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,11 +59,7 @@ impl Config {
     /// # Errors
     /// `Io`, or `Usage` naming the key.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        let mut config: Config = toml::from_str(&text).map_err(|e| {
-            Error::new(ErrorKind::Usage, format!("{}: {}", path.display(), e.to_string().trim_end()))
-                .hint("train/configs/study.toml explains the keys")
-        })?;
+        let mut config = config_file::read(path, KEYS, Self::check)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config
             .data
@@ -67,7 +67,6 @@ impl Config {
             .chain(&mut config.start)
             .chain(&mut config.text_encoder)
             .for_each(|p| *p = folder.join(&*p));
-        config.check().map_err(|e| e.at(path.display()))?;
         Ok(config)
     }
 
@@ -82,11 +81,7 @@ impl Config {
             ("steps", (1..=100_000_000).contains(&self.steps)),
             ("image_size", (1..=4_096).contains(&self.image_size)),
         ];
-        match wanted.into_iter().find(|(_, fine)| !fine) {
-            Some((key, _)) => Err(Error::new(ErrorKind::Usage, format!("{key}: this value makes no sense"))
-                .hint("train/configs/study.toml explains the keys")),
-            None => Ok(()),
-        }
+        config_file::sensible(wanted, KEYS)
     }
 
     /// All arms in the order in which they are trained and shown.

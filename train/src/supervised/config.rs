@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
-use rad_dino_edge::{Error, ErrorKind, Result};
+use rad_dino_edge::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::config_file;
 use crate::pretrain::config::Augment;
 use crate::vit::Precision;
+
+/// Where the keys are explained.
+const KEYS: &str = "train/configs/finetune.toml says what each key means";
 
 /// Every key has a default; an unknown key is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,11 +94,7 @@ impl Config {
     /// # Errors
     /// `Io`, or `Usage` naming the key.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        let config: Config = toml::from_str(&text)
-            .map_err(|e| Error::new(ErrorKind::Usage, format!("{}: {}", path.display(), e.to_string().trim_end())))?;
-        config.check().map_err(|e| e.at(path.display()))?;
-        Ok(config)
+        config_file::read(path, KEYS, Self::check)
     }
 
     /// Checks every value's range.
@@ -123,11 +123,7 @@ impl Config {
             ("look_films", self.look_films > 0),
             ("patience", self.patience > 0),
         ];
-        match wanted.into_iter().find(|(_, fine)| !fine) {
-            Some((key, _)) => Err(Error::new(ErrorKind::Usage, format!("{key}: this value makes no sense"))
-                .hint("train/configs/finetune.toml says what each key means")),
-            None => Ok(()),
-        }
+        config_file::sensible(wanted, KEYS)
     }
 
     /// Films a step.
