@@ -42,24 +42,8 @@ fn a_full_disk_loses_nothing() {
     let here = tempfile::tempdir().unwrap();
     let Some(disk) = Tmpfs::mount(&here.path().join("disk"), 12) else { return };
     let out = disk.0.join("out");
-    let mut edge = Edge::start(
-        &here.path().join("log"),
-        &[
-            "listen",
-            "--ae-title",
-            "EDGE",
-            "--port",
-            "0",
-            "--bind",
-            "127.0.0.1",
-            "--out",
-            out.to_str().unwrap(),
-            "--min-free-mb",
-            "0",
-            "--retry-seconds",
-            "0.1",
-        ],
-    );
+    let more = ["--min-free-mb", "0", "--retry-seconds", "0.1"];
+    let mut edge = Edge::listen(&here.path().join("log"), &out, &more);
     let mut peer = scu(edge.port());
     let film = |i: usize| dicom(&format!("1.2.{i}"), i as u32, 700);
     let mut accepted = 0;

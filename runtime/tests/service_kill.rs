@@ -64,23 +64,7 @@ fn killed_while_a_scanner_sends() {
     let (out, log) = (here.path().join("out"), here.path().join("log"));
     let (archive, taken) = archive(0);
     let forward = format!("127.0.0.1:{archive}/ARCHIVE");
-    let arguments = [
-        "listen",
-        "--ae-title",
-        "EDGE",
-        "--port",
-        "0",
-        "--bind",
-        "127.0.0.1",
-        "--out",
-        out.to_str().unwrap(),
-        "--min-free-mb",
-        "1",
-        "--forward",
-        &forward,
-        "--retry-seconds",
-        "0.1",
-    ];
+    let more = ["--min-free-mb", "1", "--forward", &forward, "--retry-seconds", "0.1"];
     let mut moments = Moments::new();
     let mut seen = Hashes::new();
     // The scanner's own list: an instance leaves it when success was answered, and only then.
@@ -88,7 +72,7 @@ fn killed_while_a_scanner_sends() {
     let uid = |i: usize| format!("1.2.276.0.9.77.{i}");
     let rounds = rounds();
     for round in 0..rounds {
-        let mut edge = Edge::start(&log, &arguments);
+        let mut edge = Edge::listen(&log, &out, &more);
         if round % 4 == 3 {
             // While it starts and finds its place.
             std::thread::sleep(moments.next(300));
@@ -117,7 +101,7 @@ fn killed_while_a_scanner_sends() {
         accepted.extend(answers.try_iter().map(uid));
         unchanged(&out, &mut seen);
     }
-    let mut edge = Edge::start(&log, &arguments);
+    let mut edge = Edge::listen(&log, &out, &more);
     let mut peer = associate(edge.port(), "EDGE").unwrap();
     // The one that was not answered when the end came, if any, and two more.
     for i in accepted.len()..accepted.len() + 3 {

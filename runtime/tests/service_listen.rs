@@ -28,13 +28,12 @@ fn place() -> Place {
 }
 
 fn listen(place: &Place, more: &[&str]) -> Edge {
-    let out = place.out.to_str().unwrap();
-    let mut arguments = vec!["listen", "--ae-title", "EDGE", "--port", "0", "--bind", "127.0.0.1", "--out", out];
+    let mut arguments = vec![];
     if !more.contains(&"--min-free-mb") {
         arguments.extend(["--min-free-mb", "1"]);
     }
     arguments.extend(more);
-    Edge::start(&place.log, &arguments)
+    Edge::listen(&place.log, &place.out, &arguments)
 }
 
 /// From the association to JSON, SR, SC and SEG; an instance that comes again is not read again; nothing about the

@@ -52,24 +52,8 @@ fn load() {
     let meta = Meta::split(&file).unwrap().0;
     let here = tempfile::tempdir().unwrap();
     let out = here.path().join("out");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut edge = Edge::start(
-        &here.path().join("log"),
-        &[
-            "listen",
-            "--ae-title",
-            "EDGE",
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--out",
-            out.to_str().unwrap(),
-            "--max-queue",
-            "1000000",
-        ],
-    );
-    edge.event("listening");
+    let mut edge = Edge::listen(&here.path().join("log"), &out, &["--max-queue", "1000000"]);
+    let port = edge.port();
     let context = vec![(meta.sop_class, meta.transfer_syntax)];
     let started = edge.processor();
     let start = Instant::now();

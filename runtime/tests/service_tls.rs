@@ -32,20 +32,12 @@ fn callers_with_a_certificate_are_served() {
     }
     let path = |name: &str| folder.join(name).to_str().unwrap().to_string();
     let out = folder.join("out");
-    let mut edge = Edge::start(
+    let mut edge = Edge::listen(
         &folder.join("log"),
+        &out,
         &[
-            "listen",
-            "--ae-title",
-            "EDGE",
-            "--port",
-            "0",
-            "--bind",
-            "127.0.0.1",
             "--min-free-mb",
             "1",
-            "--out",
-            out.to_str().unwrap(),
             "--tls-cert",
             &path("edge.pem"),
             "--tls-key",

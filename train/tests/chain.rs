@@ -1,53 +1,17 @@
 //! phantom → probe → evaluate, by the binary, with a small random encoder.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod common;
 
-use rad_dino_edge::checkpoint::{Checkpoint, DType, Probes};
-use rad_dino_edge::model::manifest::Architecture;
-use rad_dino_edge::preprocess::Preprocessing;
-use rad_dino_train::features::random::{Shape, weights};
+use common::{DIM, encoder, fine, run};
+use rad_dino_edge::checkpoint::{Checkpoint, Probes};
 use serde_json::Value;
-
-const DIM: usize = 48;
-
-fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rad-dino-train")).args(arguments).output().unwrap()
-}
-
-fn fine(arguments: &[&str]) -> String {
-    let output = run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn encoder(dir: &Path) {
-    let architecture = Architecture {
-        family: "dinov2_with_registers".to_owned(),
-        image_size: 56,
-        patch_size: 14,
-        embed_dim: DIM,
-        depth: 2,
-        num_heads: 3,
-        mlp_dim: 2 * DIM,
-        num_register_tokens: 1,
-    };
-    let preprocessing = Preprocessing {
-        shortest_edge: 56,
-        crop_size: 56,
-        rescale_factor: 1.0 / 255.0,
-        image_mean: [0.5; 3],
-        image_std: [0.25; 3],
-    };
-    weights(&Shape::of_architecture(&architecture)).unwrap().write(dir, &preprocessing, DType::F32).unwrap();
-}
 
 #[test]
 fn phantoms_teach_heads_that_evaluate_measures() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     fine(&["phantom", "--out", &at("films"), "--count", "220", "--seed", "5", "--size", "64", "--quiet"]);
-    encoder(&dir.path().join("encoder"));
+    encoder(&dir.path().join("encoder"), 1);
     let (data, encoder, model) = (at("films/manifest.csv"), at("encoder"), at("model"));
     let common = ["probe", "--quiet", "--encoder", &encoder, "--out", &model, "--data", &data, "--task"];
     let val = fine(&[&common[..], &["sex", "--features", "cls"]].concat());
@@ -98,7 +62,7 @@ fn phantoms_teach_a_segmentation_beside_the_other_heads() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     fine(&["phantom", "--out", &at("films"), "--count", "120", "--seed", "6", "--size", "64", "--quiet"]);
-    encoder(&dir.path().join("encoder"));
+    encoder(&dir.path().join("encoder"), 1);
     let (data, encoder, model) = (at("films/manifest.csv"), at("encoder"), at("model"));
     let common = ["probe", "--quiet", "--encoder", &encoder, "--out", &model, "--data", &data, "--task"];
     fine(&[&common[..], &["age"]].concat());
@@ -170,7 +134,7 @@ fn refusals_have_their_exit_codes() {
 fn cast_halves_the_weights_and_rounds_them_once() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    encoder(&dir.path().join("encoder"));
+    encoder(&dir.path().join("encoder"), 1);
     fine(&["cast", &at("encoder"), "--dtype", "f16", "--out", &at("half")]);
     fine(&["cast", &at("half"), "--dtype", "f32", "--out", &at("back")]);
     let size = |name: &str| std::fs::metadata(dir.path().join(name).join("model.safetensors")).unwrap().len();

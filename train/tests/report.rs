@@ -1,53 +1,19 @@
 //! phantom → report → evaluate, by the binary, with a small random encoder; and the trained network against the runtime's.
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output};
 
 use burn::backend::Flex;
 use burn::tensor::{Int, Tensor, TensorData};
-use rad_dino_edge::checkpoint::{DType, Llama, ReportConfig};
-use rad_dino_edge::model::manifest::Architecture;
-use rad_dino_edge::preprocess::Preprocessing;
+use common::{DIM, encoder, fine, run};
+use rad_dino_edge::checkpoint::{Llama, ReportConfig};
 use rad_dino_edge::report::decoder::Decoder;
-use rad_dino_train::features::random::{Shape, weights};
 use rad_dino_train::report::Config;
 use rad_dino_train::report::model::Writer;
 use rad_dino_train::report::weights as report_weights;
 use rad_dino_train::vit::Precision;
 use serde_json::Value;
-
-const DIM: usize = 48;
-
-fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rad-dino-train")).args(arguments).output().unwrap()
-}
-
-fn fine(arguments: &[&str]) -> String {
-    let output = run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn encoder(dir: &Path) {
-    let architecture = Architecture {
-        family: "dinov2".to_owned(),
-        image_size: 56,
-        patch_size: 14,
-        embed_dim: DIM,
-        depth: 2,
-        num_heads: 3,
-        mlp_dim: 2 * DIM,
-        num_register_tokens: 0,
-    };
-    let preprocessing = Preprocessing {
-        shortest_edge: 56,
-        crop_size: 56,
-        rescale_factor: 1.0 / 255.0,
-        image_mean: [0.5; 3],
-        image_std: [0.25; 3],
-    };
-    weights(&Shape::of_architecture(&architecture)).unwrap().write(dir, &preprocessing, DType::F32).unwrap();
-}
 
 #[test]
 fn the_runtime_writes_what_training_sees() {
@@ -87,7 +53,7 @@ fn phantoms_teach_a_writer_that_goes_on_where_it_stopped() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     fine(&["phantom", "--out", &at("films"), "--count", "90", "--seed", "5", "--size", "64", "--quiet"]);
-    encoder(&dir.path().join("encoder"));
+    encoder(&dir.path().join("encoder"), 0);
     let profile = "vocabulary = 320\nwidth = 32\nlayers = 1\nheads = 2\nkv_heads = 1\nfeed_forward = 32\nprojector = 16\n\
                    max_tokens = 24\nbatch = 4\ntext_steps = 4\nprojector_steps = 4\njoint_steps = 8\nlook_every = 4\n\
                    look_films = 8\nrate = 3e-3\n";

@@ -116,6 +116,13 @@ impl Edge {
         Edge { child, log: log.to_path_buf() }
     }
 
+    /// Starts `listen` as EDGE on a free port of the loopback.
+    pub fn listen(log: &Path, out: &Path, more: &[&str]) -> Edge {
+        let out = out.to_str().unwrap();
+        let own = ["listen", "--ae-title", "EDGE", "--port", "0", "--bind", "127.0.0.1", "--out", out];
+        Edge::start(log, &[&own, more].concat())
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
