@@ -28,6 +28,9 @@ pub trait Kernels: Send + Sync + std::fmt::Debug {
     /// row[..F] ← silu(row[..F])·row[F..] for each row of `x` [rows, 2F].
     fn swiglu(&self, x: &mut [f32], width: usize);
 
+    /// x ← (x − mean)·factor for the first values of each row of `x` [rows, width], as many as `mean` and `factor` have.
+    fn level(&self, x: &mut [f32], width: usize, mean: &[f32], factor: &[f32]);
+
     /// Packs the keys and values of one head of `qkv` [T, 3D] for [`Kernels::attend`].
     fn pack_head(&self, shape: HeadShape, head: usize, qkv: &[f32], keys: &mut [f32], values: &mut [f32]);
 
@@ -91,9 +94,9 @@ fn attend_all<I: Instructions>(
 ) {
     let HeadShape { tokens, width, head_dim } = shape;
     let ldq = 3 * width;
-    for start in (0..count).step_by(I::MR) {
+    for start in (0..count).step_by(I::MR_F32) {
         let queries = &qkv[(first + start) * ldq + head * head_dim..];
-        let rows = (count - start).min(I::MR);
+        let rows = (count - start).min(I::MR_F32);
         let out = &mut out[start * ldo..];
         let p = probabilities.take();
         attention::float::attend::<I>(rows, tokens, head_dim, queries, ldq, keys, values, scores, out, ldo, p);
@@ -123,6 +126,13 @@ fn quantise_all<I: Instructions>(x: &[f32], ldx: usize, k: usize, q: &mut [u8], 
 fn swiglu_all<I: Instructions>(x: &mut [f32], width: usize) {
     for row in x.chunks_exact_mut(width) {
         rows::swiglu::<I::V>(row);
+    }
+}
+
+#[inline(always)]
+fn level_all<I: Instructions>(x: &mut [f32], width: usize, mean: &[f32], factor: &[f32]) {
+    for row in x.chunks_exact_mut(width) {
+        rows::level::<I::V>(&mut row[..mean.len()], mean, factor);
     }
 }
 
@@ -170,6 +180,7 @@ macro_rules! kernel_set {
                 x: &[f32], ldx: usize, k: usize, q: &mut [u8], ldq: usize, scales: &mut [f32],
             ));
             compiled!($features, swiglu_all::<$i>, swiglu(x: &mut [f32], width: usize));
+            compiled!($features, level_all::<$i>, level(x: &mut [f32], width: usize, mean: &[f32], factor: &[f32]));
             compiled!($features, attention::float::pack_head, pack_head(
                 shape: HeadShape, head: usize, qkv: &[f32], keys: &mut [f32], values: &mut [f32],
             ));

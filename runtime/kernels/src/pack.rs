@@ -69,7 +69,7 @@ impl PackedI8 {
             for (p, columns) in row.chunks(16).enumerate() {
                 let at = (p * groups + i / group) * 16 * group + i % group;
                 for (c, w) in columns.iter().enumerate() {
-                    // −128 would break the |a|·(±b) products of AVX2; symmetric weights never need it.
+                    // symmetric weights never need −128, and the paths promise nothing about it
                     let w = (*w).max(-127);
                     panels[at + c * group] = w;
                     offset[p * 16 + c] -= 128 * i32::from(w);

@@ -1,4 +1,4 @@
-//! Row operations: LayerNorm, quantisation, softmax, SwiGLU. Written once over sixteen lanes, compiled per set.
+//! Row operations: LayerNorm, quantisation, softmax, SwiGLU, levelling. Written once over sixteen lanes, compiled per set.
 
 use crate::lanes::F32x16;
 use crate::math;
@@ -156,5 +156,18 @@ pub(crate) fn swiglu<V: F32x16>(row: &mut [f32]) {
         let mut lanes = [0.0; 16];
         math::silu(V::load_partial(a_tail)).mul(V::load_partial(b_tail)).store(&mut lanes);
         a_tail.copy_from_slice(&lanes[..a_tail.len()]);
+    }
+}
+
+/// row ← (row − mean)·factor. The difference is rounded, then the product.
+#[inline(always)]
+pub(crate) fn level<V: F32x16>(row: &mut [f32], mean: &[f32], factor: &[f32]) {
+    let (full, tail) = row.as_chunks_mut::<16>();
+    let ((means, mean_tail), (factors, factor_tail)) = (lanes!(mean), lanes!(factor));
+    for ((x, mean), factor) in full.iter_mut().zip(means).zip(factors) {
+        V::load(x).sub(V::load(mean)).mul(V::load(factor)).store(x);
+    }
+    for ((x, mean), factor) in tail.iter_mut().zip(mean_tail).zip(factor_tail) {
+        *x = (*x - mean) * factor;
     }
 }

@@ -55,6 +55,8 @@ fn fingerprints(kernels: &dyn Kernels) -> String {
         let mut gated = values(rows * 2 * k, 7);
         kernels.swiglu(&mut gated, 2 * k);
         line(&format!("swiglu {k}"), &gated);
+        kernels.level(&mut gated, 2 * k, &values(k, 5), &values(k, 6));
+        line(&format!("level {k}"), &gated);
     }
     for (tokens, heads, head_dim) in [(130, 2, 64), (67, 3, 21)] {
         let cached = values(tokens * head_dim, 9);

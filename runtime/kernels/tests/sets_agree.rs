@@ -35,7 +35,7 @@ proptest! {
 
     #[test]
     fn linear_i8(
-        rows in 0usize..40, k in prop_oneof![1usize..130, Just(64), Just(128)], n in 1usize..200, seed: u64,
+        rows in 0usize..40, k in prop_oneof![4 => 1usize..130, 1 => Just(64), 1 => Just(128), 1 => 1000usize..2200], n in 1usize..200, seed: u64,
         extreme: bool, e: u8,
     ) {
         let weight: Vec<i8> = values(k * n, seed).iter()
@@ -92,6 +92,9 @@ proptest! {
             kernels.quantise(&x, d, d, &mut q, ldq, &mut scales);
             let mut gated: Vec<f32> = [&x[..], &x[..]].concat();
             kernels.swiglu(&mut gated, 2 * d);
+            let mut levelled = [&x[..], &x[..]].concat();
+            kernels.level(&mut levelled, 2 * d, &gamma, &beta);
+            gated.extend(levelled);
             (bits(&normed), q, bits(&scales), bits(&gated))
         };
         let truth = run(&*scalar());

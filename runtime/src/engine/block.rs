@@ -28,18 +28,6 @@ pub struct Levelling {
     pub factor: Vec<f32>,
 }
 
-impl Levelling {
-    /// Levels rows of length `ld`, of which the first F values count. The difference is rounded, then the product: what
-    /// the file states, on every path.
-    fn apply(&self, hidden: &mut [f32], ld: usize) {
-        for row in hidden.chunks_exact_mut(ld) {
-            for ((x, mean), factor) in row.iter_mut().zip(&self.mean).zip(&self.factor) {
-                *x = (*x - mean) * factor;
-            }
-        }
-    }
-}
-
 /// One block; D = width, H heads.
 #[derive(Debug)]
 pub struct Block {
@@ -172,16 +160,16 @@ impl Block {
         if self.activation == Activation::SwiGlu {
             kernels.swiglu(hidden, self.fc1.outputs());
         }
-        self.level(hidden);
+        self.level(kernels, hidden);
         self.fc2.apply(kernels, count, hidden, self.fc1.outputs(), quantised, x, Epilogue::Residual);
     }
 }
 
 impl Block {
     /// Makes of rows of the hidden layer what fc2 takes.
-    pub(super) fn level(&self, hidden: &mut [f32]) {
-        if let Some(levelling) = &self.fc2_levelling {
-            levelling.apply(hidden, self.fc1.outputs());
+    pub(super) fn level(&self, kernels: &dyn Kernels, hidden: &mut [f32]) {
+        if let Some(Levelling { mean, factor }) = &self.fc2_levelling {
+            kernels.level(hidden, self.fc1.outputs(), mean, factor);
         }
     }
 

@@ -41,7 +41,7 @@ impl Block {
             kernels.swiglu(&mut hidden, ld);
         }
         let inner = if self.activation == Activation::SwiGlu { ld / 2 } else { ld };
-        self.level(&mut hidden);
+        self.level(kernels, &mut hidden);
         inputs.fc2 = hidden.chunks_exact(ld).flat_map(|row| &row[..inner]).copied().collect();
         self.fc2.apply(kernels, tokens, &hidden, ld, &mut quantised, x, Epilogue::Residual);
         inputs

@@ -22,7 +22,7 @@ pub(crate) fn pack_head(shape: super::HeadShape, head: usize, qkv: &[f32], keys:
     }
 }
 
-/// out[r][..hd] = softmax(q·kᵀ)·v for `rows` ≤ MR queries, whose rows lie in `queries` with stride `ldq`; q already
+/// out[r][..hd] = softmax(q·kᵀ)·v for `rows` ≤ MR_F32 queries, whose rows lie in `queries` with stride `ldq`; q already
 /// carries 1/√hd. `scores` is scratch of rows × (T rounded up to 16). `probabilities`, when given, gets the first row's T.
 #[inline(always)]
 pub(crate) fn attend<I: Instructions>(

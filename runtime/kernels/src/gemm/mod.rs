@@ -64,8 +64,10 @@ fn panel_mut(row: &mut Sums, panel: usize) -> &mut [i32; 16] {
 pub(crate) unsafe trait Instructions {
     /// Its sixteen lanes.
     type V: F32x16;
-    /// Rows of a tile, at most 6.
+    /// Rows of an integer tile, at most 6.
     const MR: usize;
+    /// Rows of a float tile, at most 6.
+    const MR_F32: usize = Self::MR;
     /// Panels (of 16 columns) of a tile.
     const NP: usize;
     /// Most rows of a product, at most [`MAX_ROWS`].
@@ -327,7 +329,7 @@ pub(crate) fn linear_f32<I: Instructions>(
         let wide = I::NP == 4 && panels - panel >= 4;
         let mut row = 0;
         while row < rows {
-            let mr = I::MR.min(rows - row);
+            let mr = I::MR_F32.min(rows - row);
             if wide {
                 with_rows!(mr, I, block_f32, 4, (row, panel, a, lda, w, out, ldo, epilogue));
             } else {
@@ -361,7 +363,7 @@ fn block_plain<I: Instructions, const MR: usize, const NP: usize>(
     }
 }
 
-/// out[rows ≤ MR, n] = a · b with `b` packed in panels `[n/16][k][16]`; no bias. For attention, whose operands are activations.
+/// out[rows ≤ MR_F32, n] = a · b with `b` packed in panels `[n/16][k][16]`; no bias. For attention, whose operands are activations.
 #[inline(always)]
 pub(crate) fn multiply_panels<I: Instructions>(
     rows: usize,

@@ -1,4 +1,4 @@
-//! AVX2 + FMA: two registers are the sixteen lanes; bytes are multiplied as |a|·(±b), which cannot saturate.
+//! AVX2 + FMA: two registers are the sixteen lanes; bytes are widened to words, whose products (`vpmaddwd`) are exact.
 
 use std::arch::x86_64::*;
 
@@ -186,6 +186,118 @@ impl F32x16 for Ymm2 {
     }
 }
 
+/// Groups whose activations are widened at a time: with 4 rows 8 KB of the stack, and all of it stays in the first cache.
+const DEPTH: usize = 256;
+
+/// Activations of some groups of a row as words: bytes 0 and 2 of a group in the low half, 1 and 3 in the high half.
+type Words = [u64; DEPTH];
+
+/// words[g] = the four bytes of group g, each as a word.
+///
+/// # Safety
+/// The CPU has AVX2; `a` is readable for 4 bytes a word.
+#[inline(always)]
+unsafe fn widen(a: *const u8, words: &mut [u64]) {
+    let (eights, rest) = words.as_chunks_mut::<8>();
+    let done = eights.len() * 32;
+    // SAFETY: the caller's contract; 32 bytes of `a` and 64 of `words` at a time.
+    unsafe {
+        let low = _mm256_set1_epi16(255);
+        for (i, words) in eights.iter_mut().enumerate() {
+            let bytes = _mm256_loadu_si256(a.add(32 * i).cast());
+            let (even, odd) = (_mm256_and_si256(bytes, low), _mm256_srli_epi16::<8>(bytes));
+            let (first, second) = (_mm256_unpacklo_epi32(even, odd), _mm256_unpackhi_epi32(even, odd));
+            let words = words.as_mut_ptr().cast::<__m256i>();
+            _mm256_storeu_si256(words, _mm256_permute2x128_si256::<0x20>(first, second));
+            _mm256_storeu_si256(words.add(1), _mm256_permute2x128_si256::<0x31>(first, second));
+        }
+        for (i, words) in rest.iter_mut().enumerate() {
+            let bytes = u64::from(a.add(done + 4 * i).cast::<u32>().read_unaligned());
+            *words = (bytes & 0x00ff_00ff) | (bytes >> 8 & 0x00ff_00ff) << 32;
+        }
+    }
+}
+
+/// The product of MR ≤ 4 rows with `panels` panels, panel `first` of `out` the first of them.
+///
+/// # Safety
+/// As [`Instructions::tile_i8`], with `panels` for NP.
+#[inline(always)]
+unsafe fn strip<const MR: usize>(
+    panels: usize,
+    groups: usize,
+    a: *const u8,
+    lda: usize,
+    b: *const i8,
+    offset: *const i32,
+    out: &mut [Sums],
+    first: usize,
+) {
+    let mut words = [[0; DEPTH]; MR];
+    let mut begin = 0;
+    loop {
+        let depth = (groups - begin).min(DEPTH);
+        // SAFETY: the caller's contract, for `depth` groups from `begin` on.
+        unsafe {
+            for (r, words) in words.iter_mut().enumerate() {
+                widen(a.add(r * lda + 4 * begin), &mut words[..depth]);
+            }
+            for p in 0..panels {
+                let b = b.add((p * groups + begin) * 64);
+                let start = (begin == 0).then(|| offset.add(p * 16));
+                panel::<MR>(depth, &words, b, start, out, first + p);
+            }
+        }
+        begin += depth;
+        if begin == groups {
+            break;
+        }
+    }
+}
+
+/// out[r][panel] = start + Σ words·b over `depth` ≤ DEPTH groups; without `start`, on top of what is there.
+///
+/// # Safety
+/// The CPU has AVX2; `b` is readable for 64 bytes a group, `start` for 16 values.
+#[inline(always)]
+unsafe fn panel<const MR: usize>(
+    depth: usize,
+    words: &[Words; MR],
+    b: *const i8,
+    start: Option<*const i32>,
+    out: &mut [Sums],
+    panel: usize,
+) {
+    // SAFETY: the caller's contract; depth ≤ DEPTH, and a word is two halves of 32 bits.
+    unsafe {
+        let mut acc = [[_mm256_setzero_si256(); 2]; MR];
+        for (r, acc) in acc.iter_mut().enumerate() {
+            let from = start.unwrap_or(panel_mut(&mut out[r], panel).as_ptr());
+            *acc = [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(8).cast())];
+        }
+        for k in 0..depth.min(DEPTH) {
+            let bytes: [__m256i; 2] =
+                [_mm256_loadu_si256(b.add(k * 64).cast()), _mm256_loadu_si256(b.add(k * 64 + 32).cast())];
+            let even = bytes.map(|b| _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(b)));
+            let odd = bytes.map(|b| _mm256_srai_epi16::<8>(b));
+            for (words, acc) in words.iter().zip(&mut acc) {
+                let halves = words.as_ptr().add(k).cast::<i32>();
+                let (low, high) = (_mm256_set1_epi32(*halves), _mm256_set1_epi32(*halves.add(1)));
+                for ((acc, even), odd) in acc.iter_mut().zip(even).zip(odd) {
+                    // two products of a byte with a signed byte: far within i32
+                    *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(low, even));
+                    *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(high, odd));
+                }
+            }
+        }
+        for (r, acc) in acc.iter().enumerate() {
+            let out = panel_mut(&mut out[r], panel).as_mut_ptr();
+            _mm256_storeu_si256(out.cast(), acc[0]);
+            _mm256_storeu_si256(out.add(8).cast(), acc[1]);
+        }
+    }
+}
+
 /// AVX2 + FMA.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2;
@@ -194,6 +306,8 @@ pub(crate) struct Avx2;
 unsafe impl Instructions for Avx2 {
     type V = Ymm2;
     const MR: usize = 4;
+    // 6·2 sums, two loads and one broadcast fill 15 of 16 registers; 8 sums would just cover the latency of 2 units
+    const MR_F32: usize = 6;
     const NP: usize = 1;
 
     #[inline(always)]
@@ -202,35 +316,35 @@ unsafe impl Instructions for Avx2 {
         a: *const u8,
         lda: usize,
         b: *const i8,
-        _offset: *const i32,
+        offset: *const i32,
         out: &mut [Sums],
         first: usize,
     ) {
-        // SAFETY: the caller vouches for the lengths (trait contract) and for the CPU.
-        unsafe {
-            let ones = _mm256_set1_epi16(1);
-            let flip = _mm256_set1_epi8(-128);
-            for p in 0..NP {
-                let b = b.add(p * groups * 64);
-                let mut acc = [[_mm256_setzero_si256(); 2]; MR];
-                for k in 0..groups {
-                    let bv: [__m256i; 2] =
-                        [_mm256_loadu_si256(b.add(k * 64).cast()), _mm256_loadu_si256(b.add(k * 64 + 32).cast())];
-                    for (r, acc) in acc.iter_mut().enumerate() {
-                        let av = _mm256_set1_epi32(a.add(r * lda + k * 4).cast::<i32>().read_unaligned());
-                        let signed = _mm256_xor_si256(av, flip);
-                        let magnitude = _mm256_abs_epi8(signed);
-                        for (acc, bv) in acc.iter_mut().zip(bv) {
-                            // |a| ≤ 128 and |b| ≤ 127: a pair is at most 32,512, within i16.
-                            let pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(bv, signed));
-                            *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(pairs, ones));
-                        }
-                    }
-                }
-                for (r, acc) in acc.iter().enumerate() {
-                    let out = panel_mut(&mut out[r], first + p).as_mut_ptr();
-                    _mm256_storeu_si256(out.cast(), acc[0]);
-                    _mm256_storeu_si256(out.add(8).cast(), acc[1]);
+        // SAFETY: the caller's contract.
+        unsafe { strip::<MR>(NP, groups, a, lda, b, offset, out, first) }
+    }
+
+    #[inline(always)]
+    unsafe fn product_i8(
+        rows: usize,
+        panels: usize,
+        groups: usize,
+        a: *const u8,
+        lda: usize,
+        b: *const i8,
+        offset: *const i32,
+        out: &mut [Sums],
+    ) {
+        for row in (0..rows).step_by(Self::MR) {
+            let out = &mut out[row..];
+            // SAFETY: the caller's contract, for at most 4 of its rows.
+            unsafe {
+                let a = a.add(row * lda);
+                match rows - row {
+                    1 => strip::<1>(panels, groups, a, lda, b, offset, out, 0),
+                    2 => strip::<2>(panels, groups, a, lda, b, offset, out, 0),
+                    3 => strip::<3>(panels, groups, a, lda, b, offset, out, 0),
+                    _ => strip::<4>(panels, groups, a, lda, b, offset, out, 0),
                 }
             }
         }

@@ -13,6 +13,8 @@ pub(crate) struct AvxVnni;
 unsafe impl Instructions for AvxVnni {
     type V = Ymm2;
     const MR: usize = 4;
+    // 6·2 sums, two loads and one broadcast fill 15 of 16 registers; 8 sums would just cover the latency of 2 units
+    const MR_F32: usize = 6;
     const NP: usize = 1;
 
     #[inline(always)]
