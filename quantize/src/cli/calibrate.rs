@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use rad_dino_edge::Result;
 use rad_dino_edge::scan::Limits;
-use rad_dino_edge::{Error, ErrorKind, Result};
 use rad_dino_train::data::Split;
 
 use super::compare::Format;
-use super::{bar, print};
+use super::{bar, json, print};
 use crate::site::{Options, Outcome, calibrate};
 
 /// Splits that may be fitted on.
@@ -75,10 +75,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<bool> {
     let outcome = outcome?;
     match arguments.format {
         Format::Text => print(&text(&outcome))?,
-        Format::Json => {
-            let json = serde_json::to_string(&outcome);
-            print(&json.map_err(|e| Error::new(ErrorKind::Internal, "JSON").source(e))?)?;
-        }
+        Format::Json => print(&json(&outcome)?)?,
     }
     Ok(outcome.failed == 0)
 }

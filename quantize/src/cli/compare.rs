@@ -9,7 +9,7 @@ use rad_dino_edge::scan::Limits;
 use rad_dino_edge::{Error, ErrorKind, Result};
 use rad_dino_train::data::Split;
 
-use super::{bar, print};
+use super::{bar, json, print};
 use crate::compare::{Options, compare, text};
 
 /// Splits of a manifest.
@@ -93,10 +93,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<bool> {
     let found = found?;
     match arguments.format {
         Format::Text => print(&text(&found))?,
-        Format::Json => {
-            let json = serde_json::to_string(&found);
-            print(&json.map_err(|e| Error::new(ErrorKind::Internal, "JSON").source(e))?)?;
-        }
+        Format::Json => print(&json(&found)?)?,
     }
     Ok(found.failed == 0)
 }

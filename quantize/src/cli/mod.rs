@@ -7,12 +7,13 @@ mod decoder;
 #[cfg(feature = "distill")]
 mod distill;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rad_dino_edge::{Error, ErrorKind, Result};
+use rad_dino_edge::ErrorKind;
+use rad_dino_edge::cli::{Tally, arguments, finish, json, print};
 
 /// Turns a checkpoint folder into a model file for rad-dino-edge.
 #[derive(Debug, Parser)]
@@ -46,7 +47,10 @@ enum Command {
 /// Parses the process's arguments and runs. Exit codes: 0 done, 1 some films could not be read, 2 usage, 3 a checkpoint or
 /// model was refused or a file could not be read or written, 4 the manifest or all films refused, 5 a defect.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     let result = match arguments.command {
         Command::Convert(convert) => convert::run(&convert, arguments.quiet).map(|()| true),
         Command::Compare(compare) => compare::run(&compare, arguments.quiet),
@@ -56,18 +60,12 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "distill")]
         Command::Distill(distill) => distill::run(distill, arguments.quiet).map(|()| true),
     };
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(exit_code(&error))
-        }
-    }
+    let tally = |whole: bool| Tally { done: 1, failed: usize::from(!whole) };
+    finish(result.map(tally), code)
 }
 
-fn exit_code(error: &Error) -> u8 {
-    match error.kind() {
+fn code(kind: ErrorKind) -> u8 {
+    match kind {
         ErrorKind::Usage => 2,
         ErrorKind::Internal => 5,
         ErrorKind::Data => 4,
@@ -85,15 +83,4 @@ fn bar(message: &'static str, unit: &str, quiet: bool) -> ProgressBar {
     }
     bar.set_message(message);
     bar
-}
-
-/// Prints data; a closed pipe is no reason to fail.
-fn print(text: &str) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::new(ErrorKind::Io, format!("stdout: {e}")).source(e))
-        }
-        _ => Ok(()),
-    }
 }

@@ -10,6 +10,7 @@ mod info;
 mod listen;
 mod model;
 mod options;
+mod outcome;
 #[cfg(feature = "service")]
 mod serve;
 #[cfg(feature = "service")]
@@ -22,9 +23,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::ErrorKind;
 
 pub use options::ScanLimits;
+pub use outcome::{Tally, arguments, finish, json, print};
 
 /// Chest X-ray findings, heat maps and embeddings from one model file. Research software, not a medical device.
 #[derive(Debug, Parser)]
@@ -61,36 +63,12 @@ enum Command {
     Verify(verify::Verify),
 }
 
-/// How a command over many inputs ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Inputs answered.
-    pub done: usize,
-    /// Inputs refused.
-    pub failed: usize,
-}
-
-impl Tally {
-    /// 0 all fine, 1 some failed, 4 all failed.
-    fn code(self) -> u8 {
-        match (self.done, self.failed) {
-            (_, 0) => 0,
-            (0, _) => 4,
-            _ => 1,
-        }
-    }
-}
-
 /// Runs the program on the process's arguments. Exit codes: 0 all fine, 1 some inputs failed, 2 usage, 3 model refused,
 /// 4 all inputs refused, 5 internal.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli: Cli = match arguments() {
         Ok(cli) => cli,
-        Err(error) => {
-            // clap prints help and version to stdout, errors to stderr; a closed pipe is no reason to fail.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(code) => return code,
     };
     let result = match cli.command {
         Command::Infer(infer) => infer.run(),
@@ -100,48 +78,23 @@ pub fn main() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         #[cfg(feature = "service")]
         Command::Serve(serve) => serve.run(),
+        #[cfg(feature = "service")]
         Command::Watch(watch) => watch.run(),
         #[cfg(all(feature = "service", feature = "dicom"))]
         Command::Listen(listen) => listen.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Verify(verify) => verify.run(),
     };
-    match result {
-        Ok(tally) => ExitCode::from(tally.code()),
-        Err(error) => {
-            eprintln!("error: {}", error.message());
-            if let Some(hint) = error.remedy() {
-                eprintln!("\nhint: {hint}");
-            }
-            ExitCode::from(code(&error))
-        }
-    }
+    finish(result, code)
 }
 
 /// The exit code of an error that ends the whole command.
-fn code(error: &Error) -> u8 {
-    match error.kind() {
-        ErrorKind::Usage => 2,
+fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        // Io: an unreadable model file, preprocessor file or output folder: nothing was answered.
+        ErrorKind::Usage | ErrorKind::Io => 2,
         ErrorKind::Model | ErrorKind::Checkpoint | ErrorKind::Signature => 3,
         ErrorKind::Internal => 5,
-        // An unreadable model file, preprocessor file or output folder: nothing was answered.
-        ErrorKind::Io => 2,
         _ => 4,
     }
-}
-
-/// Prints a line of data; a closed pipe ends the program quietly.
-fn print(line: &str) -> Result<()> {
-    use std::io::Write;
-    let mut stdout = std::io::stdout().lock();
-    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(e) => Err(Error::new(ErrorKind::Io, format!("stdout: {e}"))),
-        Ok(()) => Ok(()),
-    }
-}
-
-/// A value as one line of JSON.
-fn json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| Error::new(ErrorKind::Internal, "JSON").source(e))
 }

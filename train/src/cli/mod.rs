@@ -18,7 +18,8 @@ mod study;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use rad_dino_edge::{Error, ErrorKind, Result};
+use rad_dino_edge::cli::{Tally, arguments, finish, json, print};
+use rad_dino_edge::{Error, ErrorKind};
 
 #[cfg(feature = "burn")]
 pub use options::DeviceChoice;
@@ -57,33 +58,12 @@ enum Command {
     Study(study::Study),
 }
 
-/// How a command over many films ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tally {
-    done: usize,
-    failed: usize,
-}
-
-impl Tally {
-    fn code(self) -> u8 {
-        match (self.done, self.failed) {
-            (_, 0) => 0,
-            (0, _) => 4,
-            _ => 1,
-        }
-    }
-}
-
 /// Runs the program on the process's arguments. Exit codes: 0 all fine, 1 some films failed, 2 usage, 3 model or
 /// checkpoint refused, 4 all films or the manifest refused, 5 internal.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli: Cli = match arguments() {
         Ok(cli) => cli,
-        Err(error) => {
-            // clap prints help and version to stdout, errors to stderr; a closed pipe is no reason to fail.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(code) => return code,
     };
     let result = match cli.command {
         Command::Manifest(command) => command.run(),
@@ -100,16 +80,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "burn")]
         Command::Study(command) => command.run(),
     };
-    match result {
-        Ok(tally) => ExitCode::from(tally.code()),
-        Err(error) => {
-            eprintln!("error: {}", error.message());
-            if let Some(hint) = error.remedy() {
-                eprintln!("\nhint: {hint}");
-            }
-            ExitCode::from(code(error.kind()))
-        }
-    }
+    finish(result, code)
 }
 
 /// The exit code of an error that ends the whole command.
@@ -120,22 +91,6 @@ fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Internal => 5,
         _ => 4,
     }
-}
-
-/// Prints a line of data; a closed pipe ends the program quietly.
-fn print(line: &str) -> Result<()> {
-    use std::io::Write;
-    let mut stdout = std::io::stdout().lock();
-    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(e) => Err(Error::new(ErrorKind::Io, format!("stdout: {e}"))),
-        Ok(()) => Ok(()),
-    }
-}
-
-/// A value as one line of JSON.
-fn json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| Error::new(ErrorKind::Internal, "JSON").source(e))
 }
 
 /// Names films that failed, on stderr.
@@ -162,8 +117,6 @@ mod tests {
 
     #[test]
     fn exit_codes_are_the_contract() {
-        let code_of = |done, failed| Tally { done, failed }.code();
-        assert_eq!((code_of(3, 0), code_of(2, 1), code_of(0, 3)), (0, 1, 4));
         let codes = [ErrorKind::Usage, ErrorKind::Checkpoint, ErrorKind::Data, ErrorKind::Internal].map(code);
         assert_eq!(codes, [2, 3, 4, 5]);
     }
