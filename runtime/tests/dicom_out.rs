@@ -2,7 +2,7 @@
 #![cfg(all(feature = "dicom", feature = "engine"))]
 
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
@@ -23,10 +23,10 @@ const STUDY: &str = "1.2.3.4";
 /// `Müller^Jörg` in ISO_IR 100: no UTF-8.
 const NAME: &[u8] = b"M\xfcller^J\xf6rg ";
 
-static READER: LazyLock<Mutex<Reader>> = LazyLock::new(|| {
+static READER: LazyLock<Reader> = LazyLock::new(|| {
     let model = root().join("models/rad-dino-small.onnx");
     let engine = Engine::from_file(&model, 1).unwrap();
-    Mutex::new(Reader::new(engine, "rad-dino-small").unwrap())
+    Reader::new(engine, "rad-dino-small").unwrap()
 });
 
 fn root() -> PathBuf {
@@ -40,7 +40,7 @@ fn wish() -> Wish {
 fn read(source: &[u8], wish: &Wish) -> (Scan, Reading) {
     let options = Options { force_photometric: true, ..Options::default() };
     let scan = options.decode(source).unwrap();
-    let reading = READER.lock().unwrap().read("film.dcm", &scan, Duration::ZERO, wish).unwrap();
+    let reading = READER.read("film.dcm", &scan, Duration::ZERO, wish).unwrap();
     (scan, reading)
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rad_dino_edge::service::dimse::{Failure, Meta, status};
 use rad_dino_edge::service::queue::State;
 use service::node::{archive, associate, scu};
-use service::{Edge, PATIENT, audit, dicom, ended, entries, json, names, nothing_lost_or_doubled};
+use service::{Edge, PATIENT, audit, command, dicom, ended, entries, json, names, nothing_lost_or_doubled, phantom};
 
 struct Place {
     _folder: tempfile::TempDir,
@@ -126,6 +126,37 @@ fn what_cannot_be_taken_is_answered_with_the_right_status() {
         assert!(edge.stop().success());
     }
     assert_eq!(names(&place.out.join("spool")), ["1.2.4.dcm"]);
+}
+
+/// The embedded decoder writes about what looks like a film, into the JSON and into the structured report.
+#[test]
+fn the_decoder_writes_the_report() {
+    let place = place();
+    let mut edge = listen(&place, &[]);
+    scu(edge.port()).store(&phantom("1.2.81", 256)).unwrap();
+    edge.until("the film", |_| ended(&place.out) == 1);
+    let report = &json(&place.out.join("1.2.81.json"))["report"];
+    assert_eq!(report["source"], "decoder", "{report}");
+    let film = place.out.join("spool/1.2.81.dcm");
+    let output = command().args(["infer", "--report", "--format", "json", film.to_str().unwrap()]).output().unwrap();
+    assert_eq!(&serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["report"], report);
+    let object = fs::read(place.out.join("1.2.81.sr.dcm")).unwrap();
+    let sentence = report["sentences"][0]["text"].as_str().unwrap();
+    assert!(object.windows(sentence.len()).any(|part| part == sentence.as_bytes()), "{sentence}");
+}
+
+#[test]
+fn what_is_no_decoder_is_refused_before_anything_is_taken_in() {
+    let place = place();
+    let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/rad-dino-small.onnx");
+    for (decoder, code) in [(encoder.as_path(), 3), (Path::new("nowhere.onnx"), 2)] {
+        let out = place.out.to_str().unwrap();
+        let mut command = command();
+        command.args(["listen", "--ae-title", "EDGE", "--port", "0", "--bind", "127.0.0.1", "--out", out, "--decoder"]);
+        let output = command.arg(decoder).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert!(!place.out.exists());
+    }
 }
 
 /// A scan that cannot be read becomes a dead letter with a failure object; one without a study is read all the same.

@@ -136,8 +136,8 @@ fn the_folder_and_the_fp32_file_give_the_same_bits() {
 fn cls_attention_is_a_distribution_over_patches() {
     let case = &cases()[0];
     let engine = from_weights(case, 1);
-    hidden(&engine, case);
-    let attention = engine.cls_attention();
+    let outputs = engine.run(&case.pixel_values, case.n).unwrap();
+    let attention = outputs.cls_attention();
     assert_eq!(attention.len(), case.n * engine.shape().patches);
     for image in attention.chunks(engine.shape().patches) {
         let sum: f32 = image.iter().sum();

@@ -222,6 +222,37 @@ fn serve_writes_what_infer_writes() {
     assert_eq!(kept["sentences"][0]["contradicts"], serde_json::json!(["pneumonia"]));
 }
 
+/// The report that `watch` with these arguments leaves about the scan.
+fn watched(bench: &Bench, more: &[&str]) -> Value {
+    let (films, out, model) = (bench.at("films"), bench.at("out"), bench.at("model.onnx"));
+    std::fs::create_dir_all(&films).unwrap();
+    std::fs::copy(bench.at("a.png"), films.join("a.png")).unwrap();
+    let [films, folder, model] = [&films, &out, &model].map(|path| path.to_str().unwrap());
+    let own = ["watch", films, "--out", folder, "--model", model, "--once", "--settle-seconds", "0"];
+    let output = run("rad-dino-edge", &[&own[..], &["--min-free-mb", "1"], more].concat());
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let answer = std::fs::read(out.join("a.json")).unwrap();
+    std::fs::remove_dir_all(out).unwrap();
+    serde_json::from_slice::<Value>(&answer).unwrap()["report"].take()
+}
+
+#[test]
+fn watch_writes_what_infer_writes() {
+    let bench = Bench::new(1e9).with_decoder(None);
+    let report = watched(&bench, &[]);
+    assert_eq!(report["source"], "decoder");
+    assert_eq!(report, bench.infer(&["--report"]).1[0]["report"]);
+    let kept = watched(&bench, &["--report-grounded", "false"]);
+    assert_eq!(kept["sentences"][0]["contradicts"], serde_json::json!(["pneumonia"]));
+    let config = bench.at("edge.toml");
+    std::fs::write(&config, "report_grounded = false\n").unwrap();
+    assert_eq!(watched(&bench, &["--config", config.to_str().unwrap()]), kept);
+    // another file by name, and none beside the model
+    std::fs::rename(bench.at("model.report.onnx"), bench.at("other.onnx")).unwrap();
+    assert_eq!(watched(&bench, &[])["source"], "template");
+    assert_eq!(watched(&bench, &["--decoder", bench.at("other.onnx").to_str().unwrap()]), report);
+}
+
 #[test]
 fn no_report_about_what_is_no_film_and_a_template_without_a_decoder() {
     let bench = Bench::new(1e-9).with_decoder(None);

@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Deserialize;
 
-use super::options::{Common, ModelChoice};
+use super::Tally;
 use super::service::{ServiceOptions, config};
-use super::{Tally, model};
 use crate::error::Result;
 use crate::service::http::{Settings, Token, Worklist, serve};
 use crate::service::{Queue, log};
@@ -30,6 +29,13 @@ pub struct Serve {
     /// Model file; without it the embedded model.
     #[arg(long, value_name = "FILE", env = "RDE_MODEL")]
     model: Option<PathBuf>,
+    /// Decoder that writes reports: a file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else
+    /// the embedded one; where there is none, fixed sentences over the probes].
+    #[arg(long, value_name = "FILE", env = "RDE_DECODER")]
+    decoder: Option<PathBuf>,
+    /// Leave out sentences that the calibrated probes contradict; false keeps them, marked. [default: true]
+    #[arg(long, value_name = "BOOL", env = "RDE_REPORT_GROUNDED")]
+    report_grounded: Option<bool>,
     /// Threads of the model; 0 = one per core. Results do not depend on it. [default: 0]
     #[arg(long, value_name = "N", env = "RDE_THREADS")]
     threads: Option<usize>,
@@ -62,13 +68,6 @@ struct Own {
     /// Requests at once, being uploaded, waiting and read; more are told to come back. [default: 32]
     #[arg(long, value_name = "N", env = "RDE_PLACES")]
     places: Option<usize>,
-    /// Decoder that writes reports: a file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else
-    /// the embedded one; where there is none, fixed sentences over the probes].
-    #[arg(long, value_name = "FILE", env = "RDE_DECODER")]
-    decoder: Option<PathBuf>,
-    /// Leave out sentences that the calibrated probes contradict; false keeps them, marked. [default: true]
-    #[arg(long, value_name = "BOOL", env = "RDE_REPORT_GROUNDED")]
-    report_grounded: Option<bool>,
     /// Show the work list of this folder, the --out of watch or listen.
     #[arg(long, value_name = "OUT", env = "RDE_QUEUE")]
     queue: Option<PathBuf>,
@@ -77,8 +76,17 @@ struct Own {
 impl Serve {
     pub(super) fn run(&self) -> Result<Tally> {
         let (file, section) = config::<Own>(self.config.as_deref(), "serve")?;
-        let Serve { threads, max_file_mb, max_side, max_decoded_mb, .. } = *self;
-        let shared = ServiceOptions::without_queue(self.model.clone(), threads, max_file_mb, max_side, max_decoded_mb);
+        let shared = ServiceOptions {
+            model: self.model.clone(),
+            decoder: self.decoder.clone(),
+            report_grounded: self.report_grounded,
+            threads: self.threads,
+            max_file_mb: self.max_file_mb,
+            max_side: self.max_side,
+            max_decoded_mb: self.max_decoded_mb,
+            quiet: self.quiet,
+            ..ServiceOptions::default()
+        };
         let shared = shared.or(file);
         let own = self.own.clone().or(section);
         let mut settings = Settings::new(own.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))));
@@ -89,10 +97,7 @@ impl Serve {
         settings.check()?;
         log::quiet(self.quiet);
         let queue = own.queue.map(|out| Queue::view(&out)).transpose()?;
-        let common = Common { quiet: self.quiet, threads: shared.threads.unwrap_or(0) };
-        let choice = ModelChoice { model: shared.model };
-        let reader = model::reader(&choice, &common)?;
-        let reader = model::writing(reader, own.decoder.as_deref(), &choice, own.report_grounded.unwrap_or(true))?;
+        let reader = shared.reader()?;
         let queue = queue.map(|queue| Box::new(queue) as Box<dyn Worklist>);
         serve(reader, settings, queue, |address| {
             log::info("listening", &[("url", format!("http://{address}/").into())]);
@@ -108,8 +113,6 @@ impl Own {
             token_file: self.token_file.or(file.token_file),
             host: if self.host.is_empty() { file.host } else { self.host },
             places: self.places.or(file.places),
-            decoder: self.decoder.or(file.decoder),
-            report_grounded: self.report_grounded.or(file.report_grounded),
             queue: self.queue.or(file.queue),
         }
     }

@@ -1,4 +1,4 @@
-//! What `watch` and `listen` share: options, each from the command line, else from the environment, else from the
+//! What `watch` and `listen`, and in part `serve`, share: options, each from the command line, else from the environment, else from the
 //! configuration file, else a default.
 
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::model;
 use super::options::{Common, ModelChoice};
 use crate::error::{Error, ErrorKind, Result};
+use crate::reader::Reader;
 use crate::scan::Limits;
 use crate::service::{Queue, Retry, Service, Settings, Stop, log};
 
@@ -31,64 +32,62 @@ pub struct ServiceOptions {
     /// Model file; without it the embedded model.
     #[arg(long, value_name = "FILE", env = "RDE_MODEL")]
     pub model: Option<PathBuf>,
+    /// Decoder that writes reports: a file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else
+    /// the embedded one; where there is none, fixed sentences over the probes].
+    #[arg(long, value_name = "FILE", env = "RDE_DECODER")]
+    pub decoder: Option<PathBuf>,
+    /// Leave out sentences that the calibrated probes contradict; false keeps them, marked. [default: true]
+    #[arg(long, value_name = "BOOL", env = "RDE_REPORT_GROUNDED")]
+    pub report_grounded: Option<bool>,
     /// Threads of the model; 0 = one per core. Results do not depend on it. [default: 0]
     #[arg(long, value_name = "N", env = "RDE_THREADS")]
     pub threads: Option<usize>,
     /// Scans decoded at the same time. [default: 2]
     #[arg(long, value_name = "N", env = "RDE_WORKERS")]
-    workers: Option<usize>,
+    pub workers: Option<usize>,
     /// Nothing is taken in while this many scans wait. [default: 10000]
     #[arg(long, value_name = "N", env = "RDE_MAX_QUEUE")]
-    max_queue: Option<u64>,
+    pub max_queue: Option<u64>,
     /// Nothing is taken in while the disk has less room. [default: 1000]
     #[arg(long, value_name = "MB", env = "RDE_MIN_FREE_MB")]
-    min_free_mb: Option<u64>,
+    pub min_free_mb: Option<u64>,
     /// Tries of a scan that fails for a reason that may pass, before it becomes a dead letter. [default: 5]
     #[arg(long, value_name = "N", env = "RDE_ATTEMPTS")]
-    attempts: Option<u32>,
+    pub attempts: Option<u32>,
     /// Pause before the second try; each further one is twice as long, up to ten minutes. [default: 5]
     #[arg(long, value_name = "SECONDS", env = "RDE_RETRY_SECONDS")]
-    retry_seconds: Option<f64>,
+    pub retry_seconds: Option<f64>,
     /// Remove what came in and its results so many days after they were finished. Without it everything is kept.
     #[arg(long, value_name = "DAYS", env = "RDE_KEEP_DAYS")]
-    keep_days: Option<u32>,
+    pub keep_days: Option<u32>,
     /// Give the dead letters of earlier runs another chance.
     #[arg(long)]
     #[serde(skip)]
-    retry_dead: bool,
+    pub retry_dead: bool,
     /// Largest file, MB. [default: 256]
     #[arg(long, value_name = "MB", env = "RDE_MAX_FILE_MB")]
-    max_file_mb: Option<u64>,
+    pub max_file_mb: Option<u64>,
     /// Longest side, pixels. [default: 20000]
     #[arg(long, value_name = "PIXELS", env = "RDE_MAX_SIDE")]
-    max_side: Option<u32>,
+    pub max_side: Option<u32>,
     /// Largest decoded picture, MB. [default: 512]
     #[arg(long, value_name = "MB", env = "RDE_MAX_DECODED_MB")]
-    max_decoded_mb: Option<u64>,
+    pub max_decoded_mb: Option<u64>,
     /// Log warnings and errors alone.
     #[arg(long)]
     #[serde(skip)]
-    quiet: bool,
+    pub quiet: bool,
 }
 
 impl ServiceOptions {
-    /// What a service without a queue takes of them.
-    pub fn without_queue(
-        model: Option<PathBuf>,
-        threads: Option<usize>,
-        max_file_mb: Option<u64>,
-        max_side: Option<u32>,
-        max_decoded_mb: Option<u64>,
-    ) -> ServiceOptions {
-        ServiceOptions { model, threads, max_file_mb, max_side, max_decoded_mb, ..ServiceOptions::default() }
-    }
-
     /// What is not given here comes from `file`.
     pub fn or(self, file: ServiceOptions) -> ServiceOptions {
         ServiceOptions {
             out: self.out.or(file.out),
             config: self.config,
             model: self.model.or(file.model),
+            decoder: self.decoder.or(file.decoder),
+            report_grounded: self.report_grounded.or(file.report_grounded),
             threads: self.threads.or(file.threads),
             workers: self.workers.or(file.workers),
             max_queue: self.max_queue.or(file.max_queue),
@@ -141,6 +140,14 @@ impl ServiceOptions {
         })
     }
 
+    /// Loads the model and the decoder that writes its reports.
+    pub fn reader(&self) -> Result<Reader> {
+        let common = Common { quiet: self.quiet, threads: self.threads.unwrap_or(0) };
+        let choice = ModelChoice { model: self.model.clone() };
+        let reader = model::reader(&choice, &common)?;
+        model::writing(reader, self.decoder.as_deref(), &choice, self.report_grounded.unwrap_or(true))
+    }
+
     /// Loads the model, opens the queue, catches signals.
     pub fn service(&self, settings: Settings) -> Result<Service> {
         let out = self.out.as_deref().ok_or_else(|| {
@@ -148,8 +155,7 @@ impl ServiceOptions {
         })?;
         log::quiet(self.quiet);
         let stop = Stop::on_signals()?;
-        let common = Common { quiet: self.quiet, threads: self.threads.unwrap_or(0) };
-        let reader = model::reader(&ModelChoice { model: self.model.clone() }, &common)?;
+        let reader = self.reader()?;
         let queue = Queue::open(out)?;
         if self.retry_dead {
             let revived = queue.revive()?;

@@ -41,9 +41,9 @@ impl Context {
         }
     }
 
-    /// The last call's CLS attention of the last block, [n, T].
-    pub fn attention(&self) -> Vec<f32> {
-        self.attention.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The last call's CLS attention of the last block, [n, T]; afterwards there is none.
+    pub fn take_attention(&self) -> Vec<f32> {
+        std::mem::take(&mut *self.attention.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Keeps how long the heads of a call took.

@@ -20,9 +20,10 @@ mod patch_embed;
 mod scratch;
 mod segmentation;
 mod trace;
+mod turn;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rad_dino_kernels::map::MappedFile;
 use rad_dino_kernels::{Isa, kernels};
@@ -47,6 +48,7 @@ pub use trace::LayerInputs;
 
 use foreign::Foreign;
 use scratch::Scratch;
+use turn::Turn;
 
 /// Shape of what goes in and out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +65,8 @@ pub struct Shape {
     pub patches: usize,
 }
 
-/// A loaded model, ready to run. Runs are serialised; results do not depend on the number of threads.
+/// A loaded model, ready to run. Threads may share it: runs are serialised in the order in which they were asked for, and
+/// results do not depend on the number of threads.
 #[derive(Debug)]
 pub struct Engine {
     source: Source,
@@ -74,7 +77,7 @@ pub struct Engine {
     isa: Isa,
     threads: usize,
     pool: rayon::ThreadPool,
-    turn: Mutex<()>,
+    turn: Turn,
 }
 
 #[derive(Debug)]
@@ -176,7 +179,7 @@ impl Engine {
         if let Some(manifest) = &manifest {
             check_heads(manifest, &source)?;
         }
-        Ok(Engine { source, shape, manifest, preprocessing, sha256, isa, threads, pool, turn: Mutex::default() })
+        Ok(Engine { source, shape, manifest, preprocessing, sha256, isa, threads, pool, turn: Turn::default() })
     }
 
     /// Runs `n` images, `pixel_values` [n, 3, S, S], already normalised.
@@ -191,15 +194,18 @@ impl Engine {
         }
         // One forward pass at a time: the scratch is shared. The guard is taken outside the pool, so that no worker
         // waits for it while it runs another's tasks.
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.take();
         match &self.source {
             Source::Foreign(foreign) => foreign.run(pixel_values, n),
-            Source::Ours { plan, names, .. } => {
+            Source::Ours { plan, names, network } => {
                 let input = Tensor::from_shape(&[n, 3, size, size], pixel_values).map_err(internal)?;
                 let results = self.pool.install(|| plan.run(tvec!(input.into_tvalue()))).map_err(internal)?;
                 let tensors = names.iter().zip(&results);
                 let tensors = tensors.filter_map(|(name, value)| outputs::NamedTensor::from_tract(name.clone(), value));
-                Outputs::new(tensors.collect())
+                let (prefix, tokens) = (self.shape.prefix_tokens, self.shape.prefix_tokens + self.shape.patches);
+                let attention = network.context.take_attention();
+                let attention = attention.chunks_exact(tokens).flat_map(|image| &image[prefix..]).copied().collect();
+                Ok(Outputs::new(tensors.collect())?.with(attention, network.context.heads_time()))
             }
         }
     }
@@ -252,16 +258,8 @@ impl Engine {
 
     /// Runs `task` on the engine's threads, while no pass runs.
     pub fn alone<T: Send>(&self, task: impl FnOnce() -> T + Send) -> T {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.take();
         self.pool.install(task)
-    }
-
-    /// How long the heads took in the last run (part of that run's time).
-    pub fn heads_time(&self) -> std::time::Duration {
-        match &self.source {
-            Source::Ours { network, .. } => network.context.heads_time(),
-            Source::Foreign(_) => std::time::Duration::ZERO,
-        }
     }
 
     /// For each patch of one image's tokens [1+R+P, D], what column `output` of `head` would say if every patch looked
@@ -271,15 +269,6 @@ impl Engine {
         let heads = network.parts.heads.as_ref()?;
         let head = heads.heads.iter().find(|h| h.name == head)?;
         Some(heads.evidence(&network.context, head, output, tokens))
-    }
-
-    /// The CLS token's attention to the patches in the last block, mean over heads, for each image of the last run:
-    /// [n, P]. Empty for a foreign graph.
-    pub fn cls_attention(&self) -> Vec<f32> {
-        let Source::Ours { network, .. } = &self.source else { return vec![] };
-        let tokens = self.shape.prefix_tokens + self.shape.patches;
-        let all = network.context.attention();
-        all.chunks_exact(tokens).flat_map(|image| &image[self.shape.prefix_tokens..]).copied().collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a run gives back.
 
+use std::time::Duration;
+
 use tract_onnx::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -32,10 +34,12 @@ impl NamedTensor {
 }
 
 /// All outputs of a run over n images.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Outputs {
     hidden: usize,
     tensors: Vec<NamedTensor>,
+    attention: Vec<f32>,
+    heads_time: Duration,
 }
 
 impl Outputs {
@@ -47,7 +51,22 @@ impl Outputs {
             Error::new(ErrorKind::Model, "no output of the graph is a token sequence [N, tokens, width]")
                 .hint("export last_hidden_state as an output")
         })?;
-        Ok(Outputs { hidden, tensors })
+        Ok(Outputs { hidden, tensors, attention: vec![], heads_time: Duration::ZERO })
+    }
+
+    /// The same with what the pass left beside its outputs.
+    pub(super) fn with(self, attention: Vec<f32>, heads_time: Duration) -> Self {
+        Outputs { attention, heads_time, ..self }
+    }
+
+    /// The CLS token's attention to the patches in the last block, mean over heads, [n, P]. Empty for a foreign graph.
+    pub fn cls_attention(&self) -> &[f32] {
+        &self.attention
+    }
+
+    /// How long the heads took; part of the run's time.
+    pub fn heads_time(&self) -> Duration {
+        self.heads_time
     }
 
     /// `last_hidden_state` [n, 1+R+P, D], after the final LayerNorm.

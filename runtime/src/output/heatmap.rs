@@ -1,10 +1,11 @@
 //! A map of patch values over the scan, at the scan's own aspect.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use image::{ExtendedColorType, RgbImage};
 
-use super::sample::bilinear;
+use super::sample::{Axis, Stretched};
 use super::write;
 use crate::preprocess::{Geometry, Window, resize};
 use crate::scan::{Pixels, Scan};
@@ -18,6 +19,10 @@ const OPACITY: f64 = 0.65;
 const DIMMED: f64 = 0.4;
 /// Share of the values beyond each end of the colour scale.
 const TAIL: f64 = 0.02;
+/// Steps of the colour scale.
+const STEPS: usize = 1 << 12;
+/// Fixed-point bits of a [`Tint`].
+const BITS: u32 = 16;
 
 /// Writes a heat map as PNG.
 ///
@@ -48,26 +53,66 @@ pub fn draw(scan: &Scan, geometry: &Geometry, values: &[f32], grid: usize) -> Re
     let (width, height) = fit(scan.width, scan.height);
     let window = Window { left: 0, top: 0, width: width as usize, height: height as usize };
     let base = resize(&scan.pixels, size, (window.width, window.height), window);
-    let per_patch = grid as f64 / geometry.crop_size as f64;
-    let picture = RgbImage::from_fn(width, height, |x, y| {
-        let at = y as usize * window.width + x as usize;
-        let grey = match &base {
-            Pixels::Gray8(samples) => [samples[at]; 3],
-            Pixels::Rgb8(samples) => [samples[3 * at], samples[3 * at + 1], samples[3 * at + 2]],
+    let mut picture = RgbImage::new(width, height);
+    let copy = |(pixel, grey): (&mut image::Rgb<u8>, [u8; 3])| pixel.0 = grey;
+    match &base {
+        Pixels::Gray8(samples) => picture.pixels_mut().zip(samples.iter().map(|&g| [g; 3])).for_each(copy),
+        Pixels::Rgb8(samples) => picture.pixels_mut().zip(samples.as_chunks().0.iter().copied()).for_each(copy),
+    }
+    let map = stretched(&map, geometry, grid, (width, height));
+    let dimmed: [u8; 256] = std::array::from_fn(|grey| (grey as f64 * DIMMED).round() as u8);
+    let dim = |samples: &mut [u8]| samples.iter_mut().for_each(|s| *s = dimmed[usize::from(*s)]);
+    for (y, row) in picture.chunks_exact_mut(3 * window.width).enumerate() {
+        let Some((seen, values)) = map.row(y) else {
+            dim(row);
+            continue;
         };
-        let scan_x = (f64::from(x) + 0.5) * f64::from(scan.width) / f64::from(width);
-        let scan_y = (f64::from(y) + 0.5) * f64::from(scan.height) / f64::from(height);
-        let (crop_x, crop_y) = geometry.to_crop(scan_x, scan_y);
-        let seen = 0.0..geometry.crop_size as f64;
-        if !(seen.contains(&crop_x) && seen.contains(&crop_y)) {
-            return image::Rgb(grey.map(|g| (f64::from(g) * DIMMED).round() as u8));
+        dim(&mut row[..3 * seen.start]);
+        dim(&mut row[3 * seen.end..]);
+        let pixels = row[3 * seen.start..3 * seen.end].as_chunks_mut::<3>().0;
+        for (pixel, value) in pixels.iter_mut().zip(values) {
+            TINTS[(value * STEPS as f64 + 0.5) as usize].lay_over(pixel);
         }
-        let value = bilinear(&map, grid, grid, crop_x * per_patch, crop_y * per_patch);
-        let (color, opacity) = (inferno(value), OPACITY * value);
-        let blend = |c: usize| (f64::from(grey[c]) * (1.0 - opacity) + 255.0 * color[c] * opacity).round() as u8;
-        image::Rgb([blend(0), blend(1), blend(2)])
-    });
+    }
     Ok(picture)
+}
+
+/// `map` over a picture of this size.
+fn stretched(map: &[f32], geometry: &Geometry, grid: usize, (width, height): (u32, u32)) -> Stretched {
+    let size = geometry.crop_size as f64;
+    let per_patch = grid as f64 / size;
+    let cells = |crop: f64| (0.0..size).contains(&crop).then_some(crop * per_patch);
+    let scan = |pixel: usize, of: u32, to: u32| (pixel as f64 + 0.5) * f64::from(of) / f64::from(to);
+    let column = |x| cells(geometry.to_crop(scan(x, geometry.scan_width, width), 0.0).0);
+    let row = |y| cells(geometry.to_crop(0.0, scan(y, geometry.scan_height, height)).1);
+    let across = Axis::new(0..width as usize, grid, column);
+    Stretched::new(map, grid, &across, Axis::new(0..height as usize, grid, row))
+}
+
+/// What one step of the colour scale makes of a grey level, in [`BITS`] bits of fixed point.
+#[derive(Clone, Copy, Debug)]
+struct Tint {
+    /// Share of the grey level that stays.
+    keep: u32,
+    /// The colour's share, and one half.
+    add: [u32; 3],
+}
+
+static TINTS: LazyLock<Vec<Tint>> = LazyLock::new(|| (0..=STEPS).map(|i| Tint::new(i as f64 / STEPS as f64)).collect());
+
+impl Tint {
+    fn new(value: f64) -> Tint {
+        let one = f64::from(1 << BITS);
+        let (color, opacity) = (inferno(value), OPACITY * value);
+        let add = color.map(|c| (255.0 * c * opacity * one + 0.5 * one).round() as u32);
+        Tint { keep: ((1.0 - opacity) * one).round() as u32, add }
+    }
+
+    fn lay_over(&self, pixel: &mut [u8; 3]) {
+        for (sample, add) in pixel.iter_mut().zip(self.add) {
+            *sample = ((u32::from(*sample) * self.keep + add) >> BITS) as u8;
+        }
+    }
 }
 
 /// The picture's size: the scan's aspect, never enlarged.
@@ -176,6 +221,22 @@ mod tests {
         let light = |t: f64| inferno(t).iter().zip([0.2126, 0.7152, 0.0722]).map(|(c, w)| c * w).sum::<f64>();
         assert!(light(0.0) < 0.01 && light(1.0) > 0.9);
         assert!((0..100).all(|i| light(f64::from(i + 1) / 100.0) > light(f64::from(i) / 100.0) - 1e-3));
+    }
+
+    #[test]
+    fn the_table_is_the_blend_within_a_level() {
+        for i in 0..=1000 {
+            let value = f64::from(i) / 1000.0;
+            let (color, opacity) = (inferno(value), OPACITY * value);
+            for grey in 0..=255u8 {
+                let mut pixel = [grey; 3];
+                TINTS[(value * STEPS as f64 + 0.5) as usize].lay_over(&mut pixel);
+                for (sample, color) in pixel.into_iter().zip(color) {
+                    let exact = f64::from(grey) * (1.0 - opacity) + 255.0 * color * opacity;
+                    assert!((f64::from(sample) - exact).abs() < 0.6, "{value} over {grey}: {sample}, exactly {exact}");
+                }
+            }
+        }
     }
 
     #[test]

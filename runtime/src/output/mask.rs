@@ -5,7 +5,7 @@ use std::path::Path;
 use image::{ExtendedColorType, GrayImage};
 use rayon::prelude::*;
 
-use super::sample::bilinear;
+use super::sample::{Axis, Stretched};
 use super::write;
 use crate::preprocess::Geometry;
 use crate::{Error, ErrorKind, Result};
@@ -47,15 +47,13 @@ pub fn area_fraction(geometry: &Geometry, logits: &[f32], rows: usize, columns: 
     let logits = checked(logits, rows, columns)?;
     let (size, (width, height)) = (geometry.crop_size, (geometry.resized_width, geometry.resized_height));
     // Where the crop is padded, its border is no part of the scan.
-    let inside = |at: usize, first: i64, side: usize| (0..side as i64).contains(&(at as i64 + first));
-    let marked = (0..size).filter(|&y| inside(y, geometry.top, height)).map(|y| {
-        let row = (y as f64 + 0.5) * rows as f64 / size as f64;
-        let is_marked = |x: &usize| {
-            let column = (*x as f64 + 0.5) * columns as f64 / size as f64;
-            inside(*x, geometry.left, width) && bilinear(&logits, rows, columns, column, row) > 0.0
-        };
-        (0..size).filter(is_marked).count()
-    });
+    let axis = |first: i64, side: usize, cells: usize| {
+        let inside = move |at: usize| (0..side as i64).contains(&(at as i64 + first));
+        Axis::new(0..size, cells, move |at| inside(at).then(|| (at as f64 + 0.5) * cells as f64 / size as f64))
+    };
+    let (across, down) = (axis(geometry.left, width, columns), axis(geometry.top, height, rows));
+    let map = Stretched::new(&logits, columns, &across, down);
+    let marked = (0..size).filter_map(|y| Some(map.row(y)?.1.filter(|value| *value > 0.0).count()));
     Ok(marked.sum::<usize>() as f64 / (width as f64 * height as f64))
 }
 
@@ -69,25 +67,32 @@ pub fn draw(looks: &[Look<'_>], rows: usize, columns: usize) -> Result<GrayImage
     let Some(Look { geometry: first, .. }) = looks.first() else {
         return Err(Error::new(ErrorKind::Internal, "a mask was wanted of nothing"));
     };
-    let checked =
-        looks.iter().map(|l| Ok((l.geometry, checked(l.logits, rows, columns)?))).collect::<Result<Vec<_>>>()?;
+    let maps = looks.iter().map(|look| stretched(look, rows, columns)).collect::<Result<Vec<_>>>()?;
     let mut mask = GrayImage::new(first.scan_width, first.scan_height);
-    mask.par_chunks_mut((first.scan_width as usize).max(1)).enumerate().for_each(|(y, row)| {
-        for (x, pixel) in row.iter_mut().enumerate() {
-            let value = |(geometry, logits): &(Geometry, Vec<f32>)| {
-                let size = geometry.crop_size as f64;
-                let (crop_x, crop_y) = geometry.to_crop(x as f64 + 0.5, y as f64 + 0.5);
-                let (column, row) = (crop_x * columns as f64 / size, crop_y * rows as f64 / size);
-                let seen = (0.0..size).contains(&crop_x) && (0.0..size).contains(&crop_y);
-                if seen { bilinear(logits, rows, columns, column, row) } else { 0.0 }
-            };
-            // the sign of the sum is that of the mean
-            if checked.iter().map(value).sum::<f64>() > 0.0 {
-                *pixel = 255;
+    let width = (first.scan_width as usize).max(1);
+    mask.par_chunks_mut(width).enumerate().for_each_init(
+        || vec![0.0; width],
+        |sums, (y, row)| {
+            sums.fill(0.0);
+            for (seen, values) in maps.iter().filter_map(|map| map.row(y)) {
+                sums[seen].iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
             }
-        }
-    });
+            // the sign of the sum is that of the mean
+            row.iter_mut().zip(&*sums).for_each(|(pixel, sum)| *pixel = if *sum > 0.0 { 255 } else { 0 });
+        },
+    );
     Ok(mask)
+}
+
+/// A look's logits over the whole scan.
+fn stretched(look: &Look<'_>, rows: usize, columns: usize) -> Result<Stretched> {
+    let (logits, geometry) = (checked(look.logits, rows, columns)?, look.geometry);
+    let size = geometry.crop_size as f64;
+    let cell = |crop: f64, cells: usize| (0.0..size).contains(&crop).then(|| crop * cells as f64 / size);
+    let column = |x: usize| cell(geometry.to_crop(x as f64 + 0.5, 0.0).0, columns);
+    let row = |y: usize| cell(geometry.to_crop(0.0, y as f64 + 0.5).1, rows);
+    let across = Axis::new(0..geometry.scan_width as usize, columns, column);
+    Ok(Stretched::new(&logits, columns, &across, Axis::new(0..geometry.scan_height as usize, rows, row)))
 }
 
 /// The logits of [rows, columns] cells, finite.

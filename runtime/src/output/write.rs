@@ -45,6 +45,41 @@ pub fn atomic(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
     }
 }
 
+/// Writes files of `folder`, each whole or not at all, and the last only when the others are there to stay.
+///
+/// # Errors
+/// `Io` naming the file.
+pub fn set(folder: &Path, files: &[(String, &[u8])]) -> Result<()> {
+    let targets: Vec<_> = files.iter().map(|(name, _)| folder.join(name)).collect();
+    let mut temps = Temps(vec![]);
+    for (target, (_, bytes)) in targets.iter().zip(files) {
+        let failed = |e| Error::io(target, e);
+        let (temp, file) = create_beside(target).map_err(failed)?;
+        temps.0.push(temp);
+        fill_and_sync(file, |out| out.write_all(bytes)).map_err(failed)?;
+    }
+    let mut renames = temps.0.iter().zip(&targets).peekable();
+    while let Some((temp, target)) = renames.next() {
+        if renames.peek().is_none() && targets.len() > 1 {
+            sync_folder(target);
+        }
+        fs::rename(temp, target).map_err(|e| Error::io(target, e))?;
+    }
+    targets.last().into_iter().for_each(|target| sync_folder(target));
+    Ok(())
+}
+
+/// Temporary files; those that were not renamed are gone when it is dropped.
+struct Temps(Vec<PathBuf>);
+
+impl Drop for Temps {
+    fn drop(&mut self) {
+        for temp in &self.0 {
+            let _ = fs::remove_file(temp);
+        }
+    }
+}
+
 /// Writes an 8-bit PNG with [`atomic`]. `pixels` is row-major, [height, width, channels of `color`].
 ///
 /// # Errors
@@ -113,6 +148,27 @@ mod tests {
         atomic(&path, |w| w.write_all(b"new")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["a.json"]);
+    }
+
+    #[test]
+    fn a_set_is_written_in_order_or_leaves_no_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let set = |names: &[&str], bytes: &[u8]| {
+            super::set(folder.path(), &names.iter().map(|name| ((*name).to_string(), bytes)).collect::<Vec<_>>())
+        };
+        set(&[], b"").unwrap();
+        set(&["a.dcm", "b.dcm", "a.json"], b"old").unwrap();
+        set(&["a.dcm", "a.json"], b"new").unwrap();
+        assert_eq!(names(folder.path()), ["a.dcm", "a.json", "b.dcm"]);
+        let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+        assert_eq!((read("a.dcm"), read("a.json"), read("b.dcm")), (b"new".into(), b"new".into(), b"old".into()));
+        // the second cannot be renamed over a folder: the first is there, the last is not
+        fs::create_dir(folder.path().join("c.dcm")).unwrap();
+        let error = set(&["b.dcm", "c.dcm", "c.json"], b"new").unwrap_err();
+        assert!(error.kind() == ErrorKind::Io && error.message().contains("c.dcm"), "{error}");
+        assert_eq!(names(folder.path()), ["a.dcm", "a.json", "b.dcm", "c.dcm"]);
+        // nor can anything be written into a folder that is not there: nothing is
+        assert_eq!(super::set(&folder.path().join("no"), &[("a".into(), b"x")]).unwrap_err().kind(), ErrorKind::Io);
     }
 
     #[test]

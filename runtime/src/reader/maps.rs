@@ -43,12 +43,12 @@ pub struct Evidence {
 }
 
 impl Reader {
-    /// The maps of the first image of the last run.
+    /// The maps of the first image of a run.
     ///
     /// # Errors
     /// `Internal` for a value that is not finite.
     pub(super) fn maps(&self, geometry: &Geometry, outputs: &Outputs) -> Result<Maps> {
-        let attention = self.engine.cls_attention();
+        let attention = outputs.cls_attention().to_vec();
         let findings = self.manifest.heads.findings.iter().enumerate().filter_map(|(output, finding)| {
             let values = self.engine.patch_evidence("findings", output, outputs.hidden())?;
             Some(Evidence { label: finding.label.clone(), values })

@@ -24,8 +24,8 @@ pub use maps::{Crop, Evidence, Maps};
 
 /// A model with labels, ready to read scans one after another.
 ///
-/// The engine keeps its last pass (attention maps are read from it), so a reader that several threads share belongs
-/// into a mutex; one pass uses all threads anyway. Decode scans outside of it.
+/// Threads may share it: the encoder's passes take turns, in the order in which they are asked for, and all else (resizing,
+/// the report, pictures) is done beside them, by who asked.
 #[derive(Debug)]
 pub struct Reader {
     engine: Engine,
@@ -173,13 +173,12 @@ impl Reader {
         let timing_ms = Timing {
             read: milliseconds(decoding),
             preprocess: milliseconds(preprocessed),
-            encoder: milliseconds(encoded.saturating_sub(engine.heads_time())),
-            heads: milliseconds(interpreted + engine.heads_time()),
+            encoder: milliseconds(encoded.saturating_sub(outputs.heads_time())),
+            heads: milliseconds(interpreted + outputs.heads_time()),
             report: milliseconds(reported),
             total: milliseconds(decoding + start.elapsed()),
         };
         let cls = cls.to_vec();
-        // before the masks' windows, which are passes of their own
         let heatmap = wish.heatmap.as_ref().map(|of| self.heatmap(of, scan, &geometry, &outputs)).transpose()?;
         let maps = wish.maps.then(|| self.maps(&geometry, &outputs)).transpose()?;
         let (masks, segmentation) = self.regions(scan, &geometry, &outputs, wish.masks)?;
@@ -222,7 +221,7 @@ impl Reader {
 
     fn heatmap(&self, of: &HeatmapOf, scan: &Scan, geometry: &Geometry, outputs: &Outputs) -> Result<RgbImage> {
         let values = match of {
-            HeatmapOf::Attention => self.engine.cls_attention(),
+            HeatmapOf::Attention => outputs.cls_attention().to_vec(),
             HeatmapOf::Finding(label) => self
                 .finding(label)
                 .and_then(|output| self.engine.patch_evidence("findings", output, outputs.hidden()))

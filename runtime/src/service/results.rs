@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::names::hex;
 use crate::output::json::{Failure, Warning};
-use crate::output::write::atomic;
+use crate::output::write;
 use crate::reader::{HeatmapOf, Reading, Wish};
 use crate::scan::Scan;
 use crate::{Error, ErrorKind, Result};
@@ -50,14 +50,8 @@ pub fn write(out: &Path, name: &str, source: &[u8], scan: &Scan, mut reading: Re
         }
         Err(error) => return Err(error),
     };
-    let suffixes: Vec<_> = objects.iter().map(|(kind, _)| format!("{kind}.dcm")).collect();
-    clear(out, name, &suffixes)?;
-    let mut dicom = BTreeMap::new();
-    for (suffix, (_, bytes)) in suffixes.into_iter().zip(&objects) {
-        atomic(&out.join(format!("{name}.{suffix}")), |file| file.write_all(bytes))?;
-        dicom.insert(suffix, hex(&Sha256::digest(bytes)));
-    }
-    Ok(Written { json: json(out, name, &reading.answer)?, dicom })
+    let objects: Vec<_> = objects.into_iter().map(|(kind, bytes)| (format!("{kind}.dcm"), bytes)).collect();
+    keep(out, name, objects, &reading.answer)
 }
 
 /// Writes why the object `name` was refused; `shown` is its `input.path`.
@@ -65,8 +59,7 @@ pub fn write(out: &Path, name: &str, source: &[u8], scan: &Scan, mut reading: Re
 /// # Errors
 /// `Io`.
 pub fn write_failure(out: &Path, name: &str, shown: &str, error: &Error) -> Result<Written> {
-    clear(out, name, &[])?;
-    Ok(Written { json: json(out, name, &Failure::new(shown, error))?, dicom: BTreeMap::new() })
+    keep(out, name, vec![], &Failure::new(shown, error))
 }
 
 /// The results of an object that are there already, whole: of the bytes with the hash `input`, by the model with the
@@ -101,18 +94,24 @@ fn objects(_: &[u8], _: &Scan, _: &Reading) -> Result<Vec<(&'static str, Vec<u8>
     Ok(vec![])
 }
 
-fn json(out: &Path, name: &str, value: &impl Serialize) -> Result<String> {
+/// Writes DICOM objects by their suffixes, and `answer`.
+fn keep(out: &Path, name: &str, objects: Vec<(String, Vec<u8>)>, answer: &impl Serialize) -> Result<Written> {
     let mut line =
-        serde_json::to_vec(value).map_err(|e| Error::new(ErrorKind::Internal, "a result is no JSON").source(e))?;
+        serde_json::to_vec(answer).map_err(|e| Error::new(ErrorKind::Internal, "a result is no JSON").source(e))?;
     line.push(b'\n');
-    atomic(&out.join(format!("{name}.json")), |file| file.write_all(&line))?;
-    Ok(hex(&Sha256::digest(&line)))
+    clear(out, name, &objects)?;
+    let files = objects.iter().map(|(suffix, bytes)| (format!("{name}.{suffix}"), &bytes[..]));
+    let files: Vec<_> = files.chain([(format!("{name}.json"), &line[..])]).collect();
+    write::set(out, &files)?;
+    let hash = |bytes: &[u8]| hex(&Sha256::digest(bytes));
+    let json = hash(&line);
+    Ok(Written { json, dicom: objects.into_iter().map(|(suffix, bytes)| (suffix, hash(&bytes))).collect() })
 }
 
 /// Removes DICOM results of an earlier object by this name that are not written anew.
-fn clear(out: &Path, name: &str, written: &[String]) -> Result<()> {
+fn clear(out: &Path, name: &str, written: &[(String, Vec<u8>)]) -> Result<()> {
     for suffix in SUFFIXES.iter().filter(|suffix| suffix.ends_with(".dcm")) {
-        if written.iter().any(|w| w == suffix) {
+        if written.iter().any(|(w, _)| w == suffix) {
             continue;
         }
         let path = out.join(format!("{name}.{suffix}"));

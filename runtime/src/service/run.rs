@@ -1,6 +1,5 @@
 //! A running service: workers, forwarding and housekeeping around whatever takes objects in.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -21,19 +20,15 @@ pub struct Service {
     pub stop: Stop,
     /// Of the model file.
     pub model_sha256: String,
-    reader: Mutex<Reader>,
+    /// The model.
+    pub reader: Reader,
 }
 
 impl Service {
     /// Over a queue and a model.
     pub fn new(queue: Queue, reader: Reader, settings: Settings, stop: Stop) -> Self {
         let model_sha256 = reader.engine().sha256().to_string();
-        Service { queue, settings, stop, model_sha256, reader: Mutex::new(reader) }
-    }
-
-    /// The model, for one pass.
-    pub fn reader(&self) -> MutexGuard<'_, Reader> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+        Service { queue, settings, stop, model_sha256, reader }
     }
 
     /// Whether results are sent on.

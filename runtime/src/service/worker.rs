@@ -118,11 +118,8 @@ fn read(service: &Service, job: &Job) -> Result<Written> {
         return Err(Error::new(ErrorKind::Io, "the file in the spool is not what came in").hint("check the disk"));
     }
     let decoding = clock.elapsed();
-    let reading = {
-        let reader = service.reader();
-        let segments = !reader.manifest().heads.segmentation.is_empty();
-        reader.read(&job.shown, &scan, decoding, &results::wish(&scan, segments))?
-    };
+    let segments = !service.reader.manifest().heads.segmentation.is_empty();
+    let reading = service.reader.read(&job.shown, &scan, decoding, &results::wish(&scan, segments))?;
     results::write(out, &job.name, &bytes, &scan, reading)
 }
 

@@ -4,6 +4,7 @@
 #[cfg(feature = "dicom")]
 pub mod node;
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,19 @@ pub fn png(seed: u32) -> Vec<u8> {
 
 /// An uncompressed DX image of `side` × `side` 16-bit pixels, different for each seed.
 pub fn dicom(uid: &str, seed: u32, side: u16) -> Vec<u8> {
+    dicom_of(uid, side, |x, y| ((x * 3 + y * 2 + seed * 7) & 0xfff) as u16)
+}
+
+/// The synthetic radiograph of models/demo.png as such an image.
+pub fn phantom(uid: &str, side: u16) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("models/demo.png");
+    let picture = image::open(path).unwrap().into_luma8();
+    let of = |at: u32, pixels: u32| at * pixels / u32::from(side);
+    dicom_of(uid, side, |x, y| u16::from(picture.get_pixel(of(x, picture.width()), of(y, picture.height())).0[0]) << 4)
+}
+
+/// An uncompressed DX image of `side` × `side` pixels of 12 bits.
+fn dicom_of(uid: &str, side: u16, pixel: impl Fn(u32, u32) -> u16) -> Vec<u8> {
     let mut bytes = vec![0; 128];
     bytes.extend(b"DICM");
     let mut meta = vec![];
@@ -41,8 +55,7 @@ pub fn dicom(uid: &str, seed: u32, side: u16) -> Vec<u8> {
     bytes.extend(meta);
     let words = |value: u16| value.to_le_bytes();
     let pixels = (0..u32::from(side)).flat_map(|y| (0..u32::from(side)).map(move |x| (x, y)));
-    let pixels: Vec<u8> =
-        pixels.flat_map(|(x, y)| (((x * 3 + y * 2 + seed * 7) & 0xfff) as u16).to_le_bytes()).collect();
+    let pixels: Vec<u8> = pixels.flat_map(|(x, y)| pixel(x, y).to_le_bytes()).collect();
     let elements: [(u16, u16, &[u8; 2], &[u8]); 18] = [
         (0x0008, 0x0016, b"UI", b"1.2.840.10008.5.1.4.1.1.1.1"),
         (0x0008, 0x0018, b"UI", uid.as_bytes()),
@@ -241,7 +254,7 @@ pub fn audit(out: &Path) -> Vec<Value> {
 }
 
 /// Holds when nothing of `names` is lost or doubled: each has one entry, done, one whole JSON, one line in the audit with
-/// the hash of that JSON, and nothing half-done lies around.
+/// the hashes of that JSON and of its DICOM objects, and nothing half-done lies around.
 pub fn nothing_lost_or_doubled(out: &Path, expected: &[String]) {
     let mut expected = expected.to_vec();
     expected.sort();
@@ -258,15 +271,17 @@ pub fn nothing_lost_or_doubled(out: &Path, expected: &[String]) {
     assert_eq!(spool.len(), expected.len(), "{spool:?}");
     let audit = audit(out);
     assert_eq!(audit.len(), expected.len());
+    let lines: HashMap<_, _> = audit.iter().map(|line| (line["result_sha256"].as_str().unwrap(), line)).collect();
     for name in &expected {
         let answer = fs::read(out.join(format!("{name}.json"))).unwrap();
-        let hash = hex(&answer);
-        assert!(
-            audit.iter().any(|line| line["result_sha256"] == hash.as_str()),
-            "{name}: its result is not the audit's"
-        );
+        let line = lines.get(hex(&answer).as_str());
+        let line = line.unwrap_or_else(|| panic!("{name}: its result is not the audit's"));
         let answer: Value = serde_json::from_slice(&answer).unwrap();
-        assert!(audit.iter().any(|line| line["input_sha256"] == answer["input"]["sha256"]), "{name}");
+        assert_eq!(line["input_sha256"], answer["input"]["sha256"], "{name}");
+        for (suffix, hash) in line["dicom_sha256"].as_object().into_iter().flatten() {
+            let object = fs::read(out.join(format!("{name}.{suffix}"))).unwrap();
+            assert_eq!(hash, hex(&object).as_str(), "{name}.{suffix} is not the audit's");
+        }
     }
 }
 

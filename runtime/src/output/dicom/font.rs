@@ -24,7 +24,9 @@ pub(super) fn caption(picture: &RgbImage, lines: &[String]) -> RgbImage {
     let pitch = (HEIGHT + MARGIN) * scale;
     let band = lines.len() as u32 * pitch + MARGIN * scale;
     let mut canvas = RgbImage::from_pixel(width.max(needed), height + band, PAPER);
-    image::imageops::replace(&mut canvas, picture, 0, 0);
+    let rows = picture.chunks_exact(3 * width.max(1) as usize);
+    let across = 3 * canvas.width() as usize;
+    canvas.chunks_exact_mut(across).zip(rows).for_each(|(to, from)| to[..from.len()].copy_from_slice(from));
     for (row, line) in (0..).zip(&lines) {
         for (column, letter) in (0..).zip(line.chars()) {
             let (left, top) = ((column * (WIDTH + 1) + MARGIN) * scale, height + row * pitch + MARGIN * scale);

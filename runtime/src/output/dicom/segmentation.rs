@@ -116,9 +116,12 @@ fn frame(context: &Context, segment: u16) -> Object {
 fn pack(masks: &[(String, GrayImage)]) -> Vec<u8> {
     let count: usize = masks.iter().map(|(_, mask)| mask.as_raw().len()).sum();
     let mut bytes = vec![0u8; count.div_ceil(8)];
-    let marked = masks.iter().flat_map(|(_, mask)| mask.as_raw()).enumerate().filter(|(_, value)| **value > 0);
-    for (at, _) in marked {
-        bytes[at / 8] |= 1 << (at % 8);
+    let mut at = 0;
+    for (_, mask) in masks {
+        for &value in mask.as_raw() {
+            bytes[at / 8] |= u8::from(value > 0) << (at % 8);
+            at += 1;
+        }
     }
     bytes
 }

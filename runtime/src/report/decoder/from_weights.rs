@@ -1,7 +1,6 @@
 //! A decoder straight from a checkpoint folder, in fp32, without a file in between.
 
 use std::path::Path;
-use std::sync::Mutex;
 
 use rad_dino_kernels::{Isa, PackedF32, kernels};
 
@@ -82,7 +81,7 @@ impl Decoder {
             embedding: Embedding::F32(weights.embedding.clone()),
             frequencies: config.rope.frequencies(config.head_dim),
         };
-        Ok(Decoder { network, manifest, tokenizer, sha256: llama.sha256, scratch: Mutex::default() })
+        Ok(Decoder { network, manifest, tokenizer, sha256: llama.sha256 })
     }
 }
 

@@ -81,7 +81,7 @@ impl Decoder {
             }
             _ => {}
         }
-        let mut scratch = self.scratch();
+        let mut scratch = Scratch::default();
         let mut cache = self.cache(prompt.len() + options.max_new);
         let hidden = self.read(image, prompt, &mut cache, &mut scratch);
         let mut logits = vec![];

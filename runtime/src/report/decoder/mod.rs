@@ -10,7 +10,6 @@ mod manifest;
 mod network;
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use rad_dino_kernels::Isa;
 use rad_dino_kernels::map::MappedFile;
@@ -31,14 +30,13 @@ const MAX_POSITIONS: usize = 1 << 17;
 /// Most bytes of cached keys and values.
 const MAX_CACHE_BYTES: usize = 2 << 30;
 
-/// A loaded decoder, ready to write.
+/// A loaded decoder, ready to write; threads may share it.
 #[derive(Debug)]
 pub struct Decoder {
     network: Network,
     manifest: DecoderManifest,
     tokenizer: Option<Tokenizer>,
     sha256: String,
-    scratch: Mutex<Scratch>,
 }
 
 impl Decoder {
@@ -65,7 +63,7 @@ impl Decoder {
         let manifest = DecoderManifest::parse(manifest)?;
         let tokenizer = file.metadata.get(TOKENIZER_KEY).map(|json| Tokenizer::parse(json)).transpose()?;
         let network = from_file::network(&file, &manifest, isa)?;
-        Ok(Decoder { network, manifest, tokenizer, sha256: hex(bytes), scratch: Mutex::default() })
+        Ok(Decoder { network, manifest, tokenizer, sha256: hex(bytes) })
     }
 
     /// What the file says about itself.
@@ -89,16 +87,12 @@ impl Decoder {
     /// As [`Decoder::generate`].
     pub fn logits(&self, image: Option<&[f32]>, tokens: &[u32]) -> Result<Vec<f32>> {
         self.check(image, tokens, 0)?;
-        let mut scratch = self.scratch();
+        let mut scratch = Scratch::default();
         let mut cache = self.cache(tokens.len());
         let hidden = self.read(image, tokens, &mut cache, &mut scratch);
         let mut logits = vec![];
         self.network.logits(&hidden, &mut logits, &mut scratch);
         Ok(logits)
-    }
-
-    fn scratch(&self) -> std::sync::MutexGuard<'_, Scratch> {
-        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cache(&self, positions: usize) -> Cache {

@@ -82,7 +82,7 @@ fn look(house: &House, bytes: Vec<u8>, options: &Options) -> Result<Vec<u8>, Pro
     let name = name(&scan.sha256);
     let of = |error: Error| Problem::from(error).of(name.clone());
     let (decoded, wish) = (start.elapsed(), options.wish());
-    let reading = house.reader().read(&name, &scan, decoded, &wish).map_err(of)?;
+    let reading = house.reader.read(&name, &scan, decoded, &wish).map_err(of)?;
     let pictures = Pictures::of(&scan, &reading, options.display).map_err(of)?;
     let reply = Reply { answer: reading.answer, maps: reading.maps, pictures };
     let text = serde_json::to_vec(&reply).map_err(|e| Error::new(ErrorKind::Internal, "JSON").source(e))?;

@@ -1,7 +1,6 @@
 //! What all requests share.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::gate::Gate;
 use super::metrics::Metrics;
@@ -12,8 +11,8 @@ use crate::service::clock;
 
 /// One running service.
 pub(super) struct House {
-    reader: Mutex<Reader>,
-    /// Of the reader, so that nobody waits for it to be named.
+    pub reader: Reader,
+    /// Of the reader.
     pub model: Model,
     /// Of the reader.
     pub engine: EngineInfo,
@@ -41,7 +40,7 @@ impl House {
             segmentation: heads.segmentation.clone(),
             model: reader.model(),
             engine: EngineInfo::new(reader.engine()),
-            reader: Mutex::new(reader),
+            reader,
             gate: Gate::new(settings.places, slots, bytes),
             settings,
             metrics: Metrics::default(),
@@ -49,10 +48,5 @@ impl House {
             started: clock::now(),
             closing: AtomicBool::new(false),
         }
-    }
-
-    /// The reader, when it is free.
-    pub fn reader(&self) -> MutexGuard<'_, Reader> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
