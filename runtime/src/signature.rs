@@ -102,7 +102,9 @@ impl Key {
             }
             E::InvalidSignature => refused(file, "TAMPERED: the signature does not belong to these bytes")
                 .hint("do not use the file; fetch it and its signature again from a trusted place"),
-            other => refused(file, format!("the signature cannot be checked: {other}")),
+            other => {
+                refused(file, format!("the signature cannot be checked: {other}")).hint("copy the .minisig file again")
+            }
         }
     }
 }

@@ -1,5 +1,8 @@
 //! What the tests share: the binaries under test, the reference data, the radiographs beside the repository.
 
+pub mod heads;
+pub mod mutate;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;

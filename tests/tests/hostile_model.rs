@@ -1,7 +1,14 @@
 //! Model files made to cost more than they weigh: each is refused before the memory is asked for.
 
+use std::path::{Path, PathBuf};
+
 use rad_dino_edge::ErrorKind;
+use rad_dino_edge::checkpoint::{Llama, Projector, ReportConfig};
 use rad_dino_edge::engine::Engine;
+use rad_dino_edge::model::manifest::Precision;
+use rad_dino_edge::report::decoder::{Decoder, Options as Writing, Search};
+use rad_dino_quantize::{DecoderOptions, convert_decoder};
+use rad_dino_tests::reference;
 
 /// Protobuf, by hand: field `number` holding `bytes`.
 fn bytes(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -43,6 +50,10 @@ fn integers(name: &str, values: &[u64]) -> Vec<u8> {
 fn strings(name: &str, values: &[&str]) -> Vec<u8> {
     let values: Vec<u8> = values.iter().flat_map(|v| bytes(9, v.as_bytes())).collect();
     bytes(5, &[bytes(1, name.as_bytes()), values].concat())
+}
+
+fn string(name: &str, value: &str) -> Vec<u8> {
+    bytes(5, &[bytes(1, name.as_bytes()), bytes(4, value.as_bytes())].concat())
 }
 
 fn epsilon() -> Vec<u8> {
@@ -127,6 +138,114 @@ fn a_mask_of_gigabytes() {
     let message = refusal(&encoder(129, 1, ["gamma", "beta"], &probes));
     assert!(message.contains("makes no head"), "{message}");
     Engine::from_bytes(&encoder(16, 1, ["gamma", "beta"], &probes), 1).expect("a smaller one loads");
+}
+
+#[test]
+fn a_hidden_layer_of_a_mask_of_gigabytes() {
+    let probes = |hidden: usize| {
+        let attributes = [
+            size("prefix_tokens", 1),
+            strings("heads", &["segmentation"]),
+            integers("hidden", &[hidden as u64]),
+            integers("segmentation", &[1, 1, 0]),
+        ];
+        let inputs = ["last_hidden_state", "p", "pb", "r", "rb"];
+        [
+            node("Probes", "rad_dino", &inputs, &["segmentation_logits"], &attributes),
+            tensor("p", &[hidden, 1, 1, 1]),
+            tensor("pb", &[hidden]),
+            tensor("r", &[1, hidden, 1, 1]),
+            tensor("rb", &[1]),
+        ]
+    };
+    let message = refusal(&encoder(129, 1, ["gamma", "beta"], &probes(4_096)));
+    assert!(message.contains("makes no head"), "{message}");
+    Engine::from_bytes(&encoder(128, 1, ["gamma", "beta"], &probes(64)), 1).expect("a smaller one loads");
+}
+
+#[test]
+fn a_feed_forward_layer_of_a_million_units() {
+    let block = |hidden: usize| {
+        let tensors =
+            [("n1", 1), ("n1b", 1), ("qkvb", 3), ("ob", 1), ("n2", 1), ("n2b", 1), ("f1b", hidden), ("f2b", 1)];
+        let mut graph = vec![
+            node("PatchEmbed", "rad_dino", &["x", "w", "b", "prefix", "positions"], &["t"], &[size("patch_size", 3)]),
+            node(
+                "EncoderBlock",
+                "rad_dino",
+                &["t", "n1", "n1b", "qkv", "qkvb", "o", "ob", "n2", "n2b", "f1", "f1b", "f2", "f2b"],
+                &["u"],
+                &[size("num_heads", 1), string("activation", "gelu"), epsilon()],
+            ),
+            node("FinalNorm", "rad_dino", &["u", "gamma", "beta"], &["last_hidden_state"], &[epsilon()]),
+            tensor("w", &[1, 3, 3, 3]),
+            tensor("b", &[1]),
+            tensor("prefix", &[1, 1, 1]),
+            tensor("positions", &[1, 4, 1]),
+            tensor("gamma", &[1]),
+            tensor("beta", &[1]),
+            tensor("qkv", &[1, 3]),
+            tensor("o", &[1, 1]),
+            tensor("f1", &[1, hidden]),
+            tensor("f2", &[hidden, 1]),
+        ];
+        graph.extend(tensors.iter().map(|(name, length)| tensor(name, &[*length])));
+        model(&graph)
+    };
+    let message = refusal(&block(1 << 20));
+    assert!(message.contains("hidden units"), "{message}");
+    let engine = Engine::from_bytes(&block(64), 1).expect("a smaller one loads");
+    engine.run(&[0.0; 3 * 36], 1).expect("runs");
+}
+
+#[test]
+fn a_graph_of_empty_nodes() {
+    let message = refusal(&bytes(7, &[10, 0].repeat(1 << 17)));
+    assert!(message.contains("more than 65536 nodes"), "{message}");
+}
+
+fn decoder(folder: &Path, out: PathBuf) -> Vec<u8> {
+    let options =
+        DecoderOptions { precision: Precision::Int8, out: out.clone(), name: None, model_version: "1".into() };
+    convert_decoder(folder, &options).expect("converts");
+    std::fs::read(out).expect("written")
+}
+
+#[test]
+fn one_tensor_for_many_blocks_of_a_decoder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut file = decoder(&reference().join("decoders/grouped"), folder.path().join("decoder.onnx"));
+    Decoder::from_bytes(&file).expect("loads");
+    // the second block asks for the first one's tensors
+    let (from, to) = (b"layers.1.", b"layers.0.");
+    for at in 0..file.len() - from.len() {
+        if file[at..].starts_with(from) {
+            file[at..at + to.len()].copy_from_slice(to);
+        }
+    }
+    let error = Decoder::from_bytes(&file).expect_err("refused");
+    assert!(error.kind() == ErrorKind::Model && error.message().contains("is used twice"), "{error}");
+}
+
+#[test]
+fn an_image_of_a_decoder_of_gigabytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut llama = Llama::read(&reference().join("decoders/grouped")).expect("committed");
+    let (grid, hidden, width) = (362, 1 << 14, llama.config.hidden_size);
+    let report = ReportConfig { encoder_width: 1, grid, pool: 1, hidden, max_tokens: 1, ..ReportConfig::default() };
+    let projector = Projector {
+        fc1_weight: vec![0.5; hidden],
+        fc1_bias: vec![0.0; hidden],
+        fc2_weight: vec![0.5; hidden * width],
+        fc2_bias: vec![0.0; width],
+    };
+    llama.projector = Some((report, projector));
+    let source = folder.path().join("source");
+    llama.write(&source).expect("written");
+    let decoder = Decoder::from_bytes(&decoder(&source, folder.path().join("decoder.onnx"))).expect("loads");
+    let options = Writing { search: Search::Greedy, max_new: 1, stop_loops: false };
+    let error = decoder.generate(Some(&vec![0.0; grid * grid]), &[1], &options, |_| {}).expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Limits, "{error}");
 }
 
 #[test]

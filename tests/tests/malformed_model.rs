@@ -1,4 +1,4 @@
-//! A damaged model file is refused, whatever was damaged; nothing panics.
+//! A model file that is cut off, or none at all, is refused; other damage is in mutations.
 
 use rad_dino_edge::ErrorKind;
 use rad_dino_edge::engine::Engine;
@@ -27,29 +27,6 @@ fn truncated_anywhere_is_refused() {
         let cut = bytes.len() * i / 200;
         let error = Engine::from_bytes(&bytes[..cut], 1).expect_err("a truncated file");
         assert_eq!(error.kind(), ErrorKind::Model, "{error}");
-    }
-}
-
-#[test]
-fn flipped_bytes_never_panic() {
-    let bytes = model();
-    let mut state = 7u64;
-    for _ in 0..300 {
-        let mut damaged = bytes.clone();
-        for _ in 0..4 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            // Most damage goes to the structure, which is dense at both ends of the file.
-            let span = if state & 1 == 0 { 4096.min(bytes.len()) } else { bytes.len() };
-            let at = (state >> 20) as usize % span;
-            let at = if state & 2 == 0 { at } else { bytes.len() - 1 - at };
-            damaged[at] ^= (state >> 12) as u8 | 1;
-        }
-        if let Ok(engine) = Engine::from_bytes(&damaged, 1) {
-            let size = engine.shape().image_size;
-            if size <= 256 {
-                let _ = engine.run(&vec![0.5; 3 * size * size], 1);
-            }
-        }
     }
 }
 

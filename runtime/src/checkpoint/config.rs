@@ -247,6 +247,7 @@ pub(super) fn bounded(key: &str, value: usize, low: usize, high: usize) -> Resul
 
 pub(super) fn refuse(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Checkpoint, message)
+        .hint("restore the file from where the checkpoint came; other architectures are not read")
 }
 
 #[cfg(test)]

@@ -112,9 +112,11 @@ struct Index {
 }
 
 fn shards(path: &Path, tensors: &mut Tensors) -> Result<()> {
-    let refuse = |message: String| Error::new(ErrorKind::Checkpoint, format!("{}: {message}", path.display()));
+    let refuse = |message: String| {
+        Error::new(ErrorKind::Checkpoint, format!("{}: {message}", path.display())).hint("download the file again")
+    };
     let index: Index = serde_json::from_str(&read_text(path)?)
-        .map_err(|e| refuse(format!("not a safetensors index: {e}")).hint("download the file again").source(e))?;
+        .map_err(|e| refuse(format!("not a safetensors index: {e}")).source(e))?;
     let names: BTreeSet<&str> = index.weight_map.values().map(String::as_str).collect();
     if names.is_empty() || names.len() > MAX_SHARDS {
         return Err(refuse(format!("{} shards, must be 1 to {MAX_SHARDS}", names.len())));

@@ -29,7 +29,7 @@ pub fn interpolate(weights: &EncoderWeights, target_grid: usize, mode: PositionI
     }
     if d == 0 || grid == 0 || grid > MAX_TARGET_GRID || table.len() != (grid * grid + 1) * d {
         let message = format!("position table has {} values, expected ({grid}² + 1) × {d}", table.len());
-        return Err(Error::new(ErrorKind::Checkpoint, message));
+        return Err(Error::new(ErrorKind::Checkpoint, message).hint("config.json and the weights must belong together"));
     }
     if grid == target_grid {
         return Ok(table.clone());

@@ -76,6 +76,7 @@ impl Tensors {
 
     fn refuse(&self, message: impl std::fmt::Display) -> Error {
         Error::new(ErrorKind::Checkpoint, format!("{}: {message}", self.place))
+            .hint("restore the file from where the checkpoint came")
     }
 }
 

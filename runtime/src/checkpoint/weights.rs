@@ -126,7 +126,8 @@ fn expect_layers(found: usize, expected: usize) -> Result<()> {
     if found == expected {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Checkpoint, format!("{found} layers, expected {expected}")))
+    Err(Error::new(ErrorKind::Checkpoint, format!("{found} layers, expected {expected}"))
+        .hint("config.json and the weights must belong together"))
 }
 
 impl BlockWeights {
@@ -164,7 +165,9 @@ impl BlockWeights {
             ]),
             _ => {
                 let message = "the feed-forward layers and use_swiglu_ffn disagree";
-                return Err(Error::new(ErrorKind::Checkpoint, message));
+                return Err(
+                    Error::new(ErrorKind::Checkpoint, message).hint("config.json and the weights must belong together")
+                );
             }
         }
         Ok(list)

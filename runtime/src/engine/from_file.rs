@@ -17,8 +17,10 @@ use crate::model::onnx::{DOMAIN, INT8, Node, OnnxFile, refused};
 use crate::model::{SegmentationSizes, manifest};
 use crate::preprocess::MAX_SIDE;
 
-/// Logits of a mask, C·(s·g)²: 2²⁶ floats are 256 MB.
+/// Logits of a mask, C·(s·g)², and its hidden layer, W·g²: 2²⁶ floats are 256 MB.
 const MAX_LOGITS: usize = 1 << 26;
+/// Outputs of a block's first feed-forward layer: each thread has room for some eighty rows of them.
+const MAX_FEED_FORWARD: usize = 1 << 18;
 
 /// Reads the parts of `file` for the kernels of `isa`; blocks are packed in parallel on the current pool.
 ///
@@ -28,7 +30,7 @@ pub fn parts(file: &OnnxFile<'_>, isa: Isa) -> Result<Parts> {
     if let Some(stranger) = file.nodes.iter().find(|node| node.domain != DOMAIN) {
         return Err(refused(format!("node `{}` ({}) is no function of ours", stranger.name, stranger.op_type)));
     }
-    each_once(file)?;
+    each_once(file, &file.nodes)?;
     let [first, blocks @ ..] = &file.nodes[..] else { return Err(refused("the graph is empty")) };
     if first.op_type != "PatchEmbed" {
         return Err(refused(format!("the graph starts with `{}`, expected PatchEmbed", first.op_type)));
@@ -60,10 +62,11 @@ pub fn parts(file: &OnnxFile<'_>, isa: Isa) -> Result<Parts> {
     Ok(Parts { patch_embed, blocks, final_norm, heads })
 }
 
-/// A tensor belongs to one node. A small file that named a large tensor a thousand times would be packed a thousand times.
-fn each_once(file: &OnnxFile<'_>) -> Result<()> {
+/// A tensor belongs to one of `nodes`. A small file that named a large tensor a thousand times would be packed a thousand
+/// times.
+pub(crate) fn each_once(file: &OnnxFile<'_>, nodes: &[Node<'_>]) -> Result<()> {
     let mut seen = HashSet::new();
-    for node in &file.nodes {
+    for node in nodes {
         let again = node.inputs.iter().find(|input| file.tensors.contains_key(**input) && !seen.insert(**input));
         if let Some(input) = again {
             return Err(refused(format!("node `{}`: tensor `{input}` is used twice", node.name)));
@@ -176,6 +179,9 @@ fn block(file: &OnnxFile<'_>, isa: Isa, node: &Node<'_>, width: usize, last: boo
     let norm2 = reader.norm(at, width)?;
     at += 2;
     let hidden = reader.outputs(at, width)?;
+    if hidden > MAX_FEED_FORWARD {
+        return Err(refused(format!("node `{}`: {hidden} hidden units are more than {MAX_FEED_FORWARD}", node.name)));
+    }
     if activation == Activation::SwiGlu && !hidden.is_multiple_of(2) {
         return Err(refused(format!("node `{}`: an odd width {hidden} cannot be halved", node.name)));
     }
@@ -264,7 +270,7 @@ fn segmentation_head(
     let Some([channels, scale, convolutions]) = sizes.as_deref() else { return Err(refuse()) };
     let sizes = SegmentationSizes { channels: *channels, scale: *scale, hidden, convolutions: *convolutions };
     let rows = sizes.rows().ok_or_else(refuse)?;
-    if rows.saturating_mul(patch_embed.grid * patch_embed.grid) > MAX_LOGITS {
+    if rows.max(hidden).saturating_mul(patch_embed.grid * patch_embed.grid) > MAX_LOGITS {
         return Err(refuse());
     }
     let mut layer = |outputs: usize, inputs: usize, side: usize| -> Result<(Vec<f32>, Vec<f32>)> {

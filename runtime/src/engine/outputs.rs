@@ -79,6 +79,15 @@ impl Outputs {
         &self.tensors[self.hidden].shape
     }
 
+    /// # Errors
+    /// `Model` when a value is not finite.
+    pub fn check_finite(&self) -> Result<()> {
+        match self.tensors.iter().find(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
+            None => Ok(()),
+            Some(tensor) => Err(not_finite(&format!("its output {}", tensor.name))),
+        }
+    }
+
     /// All outputs, in the graph's order.
     pub fn tensors(&self) -> &[NamedTensor] {
         &self.tensors
@@ -88,4 +97,10 @@ impl Outputs {
     pub fn get(&self, name: &str) -> Option<(&[usize], &[f32])> {
         self.tensors.iter().find(|t| t.name == name).map(|t| (&t.shape[..], &t.values[..]))
     }
+}
+
+/// Of weights that were damaged, or of a training that diverged.
+pub(crate) fn not_finite(what: &str) -> Error {
+    Error::new(ErrorKind::Model, format!("the model is damaged: {what} holds values that are not finite"))
+        .hint("make the file again with rad-dino-quantize convert")
 }

@@ -48,15 +48,16 @@ impl Scratch {
     pub fn new(threads: usize, parts: &Parts) -> Self {
         let width = parts.patch_embed.width();
         let tokens = parts.patch_embed.tokens();
+        let most = MOST_ROWS.min(tokens);
         let mut size = RowScratch::default();
-        sized(&mut size.rows, MOST_ROWS * width.max(parts.patch_embed.projection.k()));
+        sized(&mut size.rows, most * width.max(parts.patch_embed.projection.k()));
         for (_, block) in &parts.blocks {
             let shape = HeadShape { tokens, width, head_dim: width / block.heads };
-            let hidden = MOST_ROWS * block.fc1.outputs().max(3 * width);
+            let hidden = most * block.fc1.outputs().max(3 * width);
             sized(&mut size.hidden, hidden.max(shape.scores_len()).max(shape.sums_len()));
             sized(&mut size.cls, block.heads * tokens);
             for linear in [&block.qkv, &block.output, &block.fc1, &block.fc2] {
-                linear.reserve(MOST_ROWS, &mut size.quantised);
+                linear.reserve(most, &mut size.quantised);
             }
         }
         Scratch::of(threads, &size)

@@ -8,6 +8,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// The domain of our model-local functions.
 pub const DOMAIN: &str = "rad_dino";
 
+/// Nodes, inputs and outputs of a graph, each; beyond any real one. An empty one takes two bytes of a file.
+const MAX_PARTS: usize = 1 << 16;
+
 /// A parsed file that borrows all tensor data.
 #[derive(Debug, Default)]
 pub struct OnnxFile<'a> {
@@ -97,6 +100,9 @@ impl<'a> OnnxFile<'a> {
                 (11, v) => file.inputs.push(value_info(v.bytes()?)?),
                 (12, v) => file.outputs.push(value_info(v.bytes()?)?.0),
                 _ => {}
+            }
+            if file.nodes.len().max(file.inputs.len()).max(file.outputs.len()) > MAX_PARTS {
+                return Err(refused(format!("its graph has more than {MAX_PARTS} nodes, inputs or outputs")));
             }
         }
         Ok(file)

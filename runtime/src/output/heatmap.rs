@@ -38,7 +38,7 @@ pub fn write(path: &Path, picture: &RgbImage) -> Result<()> {
 /// is. What lies outside the crop is dimmed.
 ///
 /// # Errors
-/// `Internal` when sizes disagree or a value is not finite.
+/// `Model` when a value is not finite, `Internal` when sizes disagree.
 pub fn draw(scan: &Scan, geometry: &Geometry, values: &[f32], grid: usize) -> Result<RgbImage> {
     let map = normalize(values)?;
     let size = (scan.width as usize, scan.height as usize);
@@ -124,8 +124,15 @@ fn fit(width: u32, height: u32) -> (u32, u32) {
 
 /// To 0..1 between two percentiles; where these coincide, between minimum and maximum; a constant map to 0.
 fn normalize(values: &[f32]) -> Result<Vec<f32>> {
-    if values.is_empty() || values.iter().any(|v| !v.is_finite()) {
-        return Err(Error::new(ErrorKind::Internal, "a heat map is empty or holds a value that is not finite"));
+    if values.iter().any(|v| !v.is_finite()) {
+        return Err(Error::new(
+            ErrorKind::Model,
+            "the model is damaged: its heat map holds a value that is not finite",
+        )
+        .hint("make the file again with rad-dino-quantize convert"));
+    }
+    if values.is_empty() {
+        return Err(Error::new(ErrorKind::Internal, "a heat map is empty"));
     }
     let mut sorted = values.to_vec();
     sorted.sort_by(f32::total_cmp);

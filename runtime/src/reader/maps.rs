@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::Reader;
 use crate::engine::Outputs;
-use crate::error::{Error, ErrorKind, Result};
+use crate::engine::outputs::not_finite;
+use crate::error::Result;
 use crate::preprocess::Geometry;
 
 /// What every heat map of one look shows, one value a patch, row-major.
@@ -46,7 +47,7 @@ impl Reader {
     /// The maps of the first image of a run.
     ///
     /// # Errors
-    /// `Internal` for a value that is not finite.
+    /// `Model` for a value that is not finite.
     pub(super) fn maps(&self, geometry: &Geometry, outputs: &Outputs) -> Result<Maps> {
         let attention = outputs.cls_attention().to_vec();
         let findings = self.manifest.heads.findings.iter().enumerate().filter_map(|(output, finding)| {
@@ -56,7 +57,7 @@ impl Reader {
         let findings: Vec<_> = findings.collect();
         let values = findings.iter().flat_map(|evidence| &evidence.values).chain(&attention);
         if values.into_iter().any(|value| !value.is_finite()) {
-            return Err(Error::new(ErrorKind::Internal, "a heat map holds a value that is not finite"));
+            return Err(not_finite("a heat map"));
         }
         let side = geometry.crop_size as f64;
         let ((left, top), (right, bottom)) = (geometry.to_scan(0.0, 0.0), geometry.to_scan(side, side));

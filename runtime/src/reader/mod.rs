@@ -139,7 +139,8 @@ impl Reader {
     /// Reads a decoded scan. `path` and `decoding`, the time that its decoding took, go into the answer as they are.
     ///
     /// # Errors
-    /// Those of [`Reader::check`]; `Limits` for a scan that preprocessing refuses; `Internal`.
+    /// Those of [`Reader::check`]; `Limits` for a scan that preprocessing refuses; `Model` for one whose numbers are not
+    /// finite; `Internal`.
     pub fn read(&self, path: &str, scan: &Scan, decoding: Duration, wish: &Wish) -> Result<Reading> {
         self.check(wish)?;
         let start = Instant::now();
@@ -150,6 +151,7 @@ impl Reader {
         let preprocessed = start.elapsed();
         let clock = Instant::now();
         let outputs = engine.run(&pixels, 1)?;
+        outputs.check_finite()?;
         let encoded = clock.elapsed();
 
         let clock = Instant::now();

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use rad_dino_edge::engine::Engine;
 use rad_dino_edge::model::onnx::OnnxFile;
-use rad_dino_edge::reader::{Reader, Wish};
+use rad_dino_edge::reader::{HeatmapOf, Reader, Wish};
 use rad_dino_edge::scan::{Format, Pixels, Scan};
 use rad_dino_fuzz::{check_error, tell_panics};
 
@@ -34,8 +34,11 @@ fuzz_target!(|bytes: &[u8]| {
         pixels: Pixels::Gray8((0..2_400u32).map(|i| (i % 251) as u8).collect()),
         format: Format::Png,
         sha256: String::new(),
+        tags: Default::default(),
     };
-    let wish = Wish { masks: !reader.manifest().heads.segmentation.is_empty(), report: true, ..Wish::default() };
+    let heads = &reader.manifest().heads;
+    let heatmap = heads.findings.first().map_or(HeatmapOf::Attention, |f| HeatmapOf::Finding(f.label.clone()));
+    let wish = Wish { heatmap: Some(heatmap), masks: !heads.segmentation.is_empty(), report: true, maps: true };
     if let Err(error) = reader.read("fuzzed", &scan, std::time::Duration::ZERO, &wish) {
         check_error(&error);
     }

@@ -1,6 +1,7 @@
 //! What the fuzz targets share.
 
 pub mod dicom;
+pub mod service;
 
 use std::sync::Once;
 
@@ -10,11 +11,19 @@ use rad_dino_edge::{Error, ErrorKind};
 /// Small, so that a find is a defect and not a large picture.
 pub const LIMITS: Limits = Limits { max_file_bytes: 1 << 20, max_side: 4_096, max_decoded_bytes: 16 << 20 };
 
-/// `scan::decode` catches what a decoder of others panics with. libFuzzer's hook would abort before; without it only a
-/// panic that nobody catches ends the run.
+/// `scan::decode` catches what a decoder of others panics with, and libFuzzer's hook would abort before. With this one a
+/// panic of our own code ends the run wherever it is caught, one of others only when nobody catches it.
 pub fn caught_panics_are_fine() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| std::panic::set_hook(Box::new(|_| {})));
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(|info| {
+            let place = info.location().map_or("", |place| place.file());
+            if !place.contains("/registry/src/") && !place.starts_with("/rustc/") {
+                eprintln!("{info}");
+                std::process::abort();
+            }
+        }))
+    });
 }
 
 /// As [`caught_panics_are_fine`], but a panic of our own code is told before it is looked at as a find.

@@ -152,7 +152,7 @@ impl Columns {
         let text = |name: &str| get(name).unwrap_or_default().to_owned();
         let file = text("file");
         if file.is_empty() {
-            return Err(Error::new(ErrorKind::Data, "`file` is empty"));
+            return Err(Error::new(ErrorKind::Data, "`file` is empty").hint("name the film, or leave the row out"));
         }
         Ok(Row {
             source: text("source"),

@@ -4,7 +4,7 @@ use rad_dino_kernels::{Isa, PackedF32, PackedI8, kernels};
 
 use super::manifest::DecoderManifest;
 use super::network::{Block, Embedding, Network, Projection};
-use crate::engine::from_file::Reader;
+use crate::engine::from_file::{Reader, each_once};
 use crate::engine::isa_error;
 use crate::engine::linear::Linear;
 use crate::error::Result;
@@ -28,6 +28,10 @@ pub(super) fn network(file: &OnnxFile<'_>, manifest: &DecoderManifest, isa: Isa)
     if !chain || depth != shape.depth {
         return Err(refused(format!("its graph is not DecoderEmbed, {} blocks and DecoderHead", shape.depth)));
     }
+    // The table may be the head's too.
+    let (body, tail) = (file.nodes.split_last().map_or(&[][..], |(_, body)| body), &file.nodes[1..]);
+    each_once(file, body)?;
+    each_once(file, tail)?;
     let (v, d, half) = (shape.vocab_size, shape.hidden_size, shape.head_dim / 2);
     let reader = Reader { file, isa, node: embed };
     let frequencies = reader.floats(2, &[half])?;

@@ -2,6 +2,7 @@
 
 use super::network::Scratch;
 use super::{Cache, Decoder};
+use crate::engine::outputs::not_finite;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How the next token is chosen.
@@ -59,7 +60,8 @@ impl Decoder {
     /// only at the end).
     ///
     /// # Errors
-    /// `Usage` for tokens beyond the vocabulary or options that make no sense; `Model` for an image of another encoder;
+    /// `Usage` for tokens beyond the vocabulary or options that make no sense; `Model` for an image of another encoder, or
+    /// for probabilities that are not finite;
     /// `Limits` for more positions than may be kept.
     pub fn generate(
         &self,
@@ -89,6 +91,7 @@ impl Decoder {
         self.network.logits(&hidden[last..], &mut logits, &mut scratch);
         if let Search::Beam(width @ 2..) = options.search {
             let generated = self.beams(width, cache, logits, options, &mut scratch);
+            finite(&generated.log_probabilities)?;
             generated.tokens.iter().for_each(|token| each(*token));
             return Ok(generated);
         }
@@ -106,7 +109,9 @@ impl Decoder {
                 out.stop = Stop::End;
                 break;
             }
-            out.log_probabilities.push(logits[token] - log_sum_exp(&logits));
+            let log_probability = logits[token] - log_sum_exp(&logits);
+            finite(&[log_probability])?;
+            out.log_probabilities.push(log_probability);
             out.tokens.push(token as u32);
             each(token as u32);
             if options.stop_loops && drop_loop(&mut out) {
@@ -125,6 +130,14 @@ impl Decoder {
         self.network.embed(&[token], &mut x);
         self.network.forward(&mut x, cache, scratch);
         self.network.logits(&x, logits, scratch);
+    }
+}
+
+/// Damaged weights make numbers that mean nothing.
+fn finite(log_probabilities: &[f32]) -> Result<()> {
+    match log_probabilities.iter().all(|value| value.is_finite()) {
+        true => Ok(()),
+        false => Err(not_finite("a token's probability")),
     }
 }
 

@@ -27,7 +27,7 @@ use network::{Network, Scratch};
 
 /// Most positions of image, prompt and answer together.
 const MAX_POSITIONS: usize = 1 << 17;
-/// Most bytes of cached keys and values.
+/// Most bytes of cached keys and values, and of what one layer makes of image and prompt.
 const MAX_CACHE_BYTES: usize = 2 << 30;
 
 /// A loaded decoder, ready to write; threads may share it.
@@ -131,7 +131,8 @@ impl Decoder {
         }
         let positions = tokens.len().saturating_add(image).saturating_add(new);
         let bytes = 8usize.saturating_mul(shape.depth * shape.num_kv_heads * shape.head_dim).saturating_mul(positions);
-        if positions > MAX_POSITIONS || bytes > MAX_CACHE_BYTES {
+        let read = self.network.widest().saturating_mul(4).saturating_mul(image + tokens.len());
+        if positions > MAX_POSITIONS || bytes.max(read) > MAX_CACHE_BYTES {
             let message = format!("{positions} positions are more than this decoder may keep in memory");
             return Err(Error::new(ErrorKind::Limits, message).hint("lower --max-new or the number of tokens"));
         }

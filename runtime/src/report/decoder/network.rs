@@ -66,6 +66,14 @@ pub(super) struct Scratch {
 }
 
 impl Network {
+    /// Values of the widest row that a pass keeps for each position.
+    pub fn widest(&self) -> usize {
+        let shape = &self.shape;
+        let heads = (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim;
+        let projected = self.projection.as_ref().map_or(0, |projection| projection.fc1.outputs());
+        heads.max(2 * shape.intermediate_size).max(shape.hidden_size).max(projected)
+    }
+
     /// Appends the rows of `tokens` [T] to `x` [.., D].
     pub fn embed(&self, tokens: &[u32], x: &mut Vec<f32>) {
         let d = self.shape.hidden_size;

@@ -7,8 +7,9 @@ use super::decode::other_size;
 use super::{malformed, unsupported};
 use crate::Result;
 
-/// Start of codestream, then the size segment (SIZ), which must come first (ISO 15444-1, A.4 and A.5).
-const START: &[u8] = b"\xff\x4f\xff\x51";
+mod header;
+
+use header::Size;
 
 /// Samples, row-major.
 pub(super) fn decode(frame: &[u8], attributes: &Attributes) -> Result<Vec<u16>> {
@@ -44,28 +45,11 @@ fn image(frame: &[u8], attributes: &Attributes, components: u16) -> Result<Image
     if (stream.width, stream.height) != size(attributes) {
         return Err(other_size());
     }
+    stream.check_cost(frame)?;
     Image::from_bytes_with(frame, DecodeParameters::new().strict(true))
         .map_err(|e| malformed("its JPEG 2000 stream is damaged or truncated").source(e))
 }
 
 fn size(attributes: &Attributes) -> (u32, u32) {
     (attributes.columns.into(), attributes.rows.into())
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Size {
-    width: u32,
-    height: u32,
-    components: u16,
-}
-
-impl Size {
-    /// From a bare codestream, as the standard has it; in a JP2 file it is not looked for.
-    fn of(frame: &[u8]) -> Option<Size> {
-        let segment = frame.strip_prefix(START)?.get(4..)?;
-        let field = |at: usize| Some(u32::from_be_bytes(*segment.get(4 * at..)?.first_chunk()?));
-        let components = u16::from_be_bytes(*segment.get(32..)?.first_chunk()?);
-        let (width, height) = (field(0)?.checked_sub(field(2)?)?, field(1)?.checked_sub(field(3)?)?);
-        Some(Size { width, height, components })
-    }
 }

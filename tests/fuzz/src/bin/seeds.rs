@@ -1,4 +1,7 @@
-//! Writes the committed corpora anew: `cargo run --bin seeds` in this folder. Small files of our own making, no film.
+//! Writes what the targets start from into a folder: small files of our own making, no film. run.sh calls it.
+
+#[path = "../../../src/heads.rs"]
+mod heads;
 
 use std::fs;
 use std::path::Path;
@@ -30,8 +33,9 @@ fn film(syntax: u8, pixels: Pixels) -> Film {
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let corpora = std::env::args().nth(1).expect("usage: seeds FOLDER");
     let write = |target: &str, name: &str, bytes: &[u8]| {
-        let folder = root.join("corpus").join(target);
+        let folder = Path::new(&corpora).join(target);
         fs::create_dir_all(&folder).expect("created");
         fs::write(folder.join(name), bytes).expect("written");
     };
@@ -56,20 +60,24 @@ fn main() {
     let mut lossy = film(5, Pixels::Fragments(vec![jpeg]));
     (lossy.rows, lossy.columns, lossy.allocated, lossy.bits, lossy.high_bit) = (31, 50, 8, 8, 7);
     write("scan", "jpeg.dcm", &lossy.bytes());
-    for (name, syntax, start) in [
-        ("lossless", 8, &b"\xff\xd8\xff\xc3\0\x0b\x0c\0\x03\0\x04\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\x01\0\0"[..]),
-        ("jpegls", 9, b"\xff\xd8\xff\xf7\0\x0b\x0c\0\x03\0\x04\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0\0\0"),
-        ("jpeg2000", 11, b"\xff\x4f\xff\x51\0\x29\0\0\0\0\0\x04\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\x04\0\0\0\x03"),
-    ] {
-        let fragment = [start, &[0x55; 40], b"\xff\xd9"].concat();
-        write("scan", &format!("{name}.dcm"), &film(syntax, Pixels::Fragments(vec![fragment])).bytes());
+    let streams = root.join("../reference/data/codestreams");
+    for (syntax, ending) in [(8, "ljpeg"), (9, "jls"), (11, "j2k")] {
+        let stream = fs::read(streams.join("grey_12_bits").with_extension(ending)).expect("committed");
+        let mut coded = film(syntax, Pixels::Fragments(vec![stream]));
+        (coded.rows, coded.columns) = (20, 28);
+        write("scan", &format!("{ending}.dcm"), &coded.bytes());
     }
 
     let checkpoints = root.join("../reference/data/checkpoints");
+    let whole = tempfile::tempdir().expect("a folder");
+    for name in ["config.json", "preprocessor_config.json", "model.safetensors"] {
+        fs::copy(checkpoints.join("smaller").join(name), whole.path().join(name)).expect("copied");
+    }
+    heads::probes().write(whole.path(), heads::DIM).expect("written");
     for (precision, name) in [(Precision::Int8, "int8"), (Precision::Fp16, "fp16"), (Precision::Fp32, "fp32")] {
-        let out = root.join("corpus/model").join(format!("{name}.onnx"));
+        let out = Path::new(&corpora).join("model").join(format!("{name}.onnx"));
         fs::create_dir_all(out.parent().expect("a folder")).expect("created");
-        convert(&checkpoints.join("smaller"), &Options::new(precision, &out)).expect("converts");
+        convert(whole.path(), &Options::new(precision, &out)).expect("converts");
     }
     for (which, name) in ["model.safetensors", "config.json", "preprocessor_config.json"].into_iter().enumerate() {
         let bytes = fs::read(checkpoints.join("smaller").join(name)).expect("committed");
