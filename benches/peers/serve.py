@@ -9,6 +9,7 @@ Standard library only. The clients run on the same cores as the service.
 import argparse
 import http.client
 import json
+import os
 import re
 import subprocess
 import threading
@@ -39,8 +40,15 @@ def client(port, film, end, times, inside):
         inside.append(json.loads(body)["timing_ms"]["total"])
 
 
-def measure(port, film, clients, seconds):
+def processor(process):
+    with open(f"/proc/{process.pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(process, port, film, clients, seconds):
     times, inside = [], []
+    before = processor(process)
     end = time.perf_counter() + seconds
     threads = [threading.Thread(target=client, args=(port, film, end, times, inside)) for _ in range(clients)]
     for thread in threads:
@@ -51,7 +59,8 @@ def measure(port, film, clients, seconds):
     at = lambda q: times[min(len(times) - 1, int(q * len(times)))]
     return {"clients": clients, "requests": len(times), "per_second": round(len(times) / seconds, 1),
             "p50_ms": round(at(0.5), 1), "p95_ms": round(at(0.95), 1), "p99_ms": round(at(0.99), 1), "max_ms": round(times[-1], 1),
-            "inside_p50_ms": round(sorted(inside)[len(inside) // 2], 1)}
+            "inside_p50_ms": round(sorted(inside)[len(inside) // 2], 1),
+            "processor_ms": round(1e3 * (processor(process) - before) / len(times), 1)}
 
 
 def main():
@@ -65,9 +74,9 @@ def main():
         film = file.read()
     process, port = start(options.edge)
     try:
-        measure(port, film, 1, 1)
-        alone = measure(port, film, 1, options.seconds)
-        together = measure(port, film, options.clients, options.seconds)
+        measure(process, port, film, 1, 1)
+        alone = measure(process, port, film, 1, options.seconds)
+        together = measure(process, port, film, options.clients, options.seconds)
     finally:
         process.terminate()
         process.wait()

@@ -31,8 +31,9 @@ pub(super) struct House {
 
 impl House {
     pub fn new(reader: Reader, settings: Settings, worklist: Option<Box<dyn Worklist>>) -> House {
-        // One film more than threads: while the engine has them all, the next film is being decoded.
-        let slots = reader.engine().threads() + 1;
+        // All threads have work while films are decoded, and one film is decoded while the engine has them all. More would
+        // only take threads from the film that is in the engine, and overtake each other before it.
+        let slots = reader.engine().threads().max(2);
         let bytes = settings.limits.max_file_bytes.saturating_mul(2);
         let heads = &reader.manifest().heads;
         House {
