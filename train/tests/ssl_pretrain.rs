@@ -45,6 +45,7 @@ fn request(config: Config, manifest: &Path, out: &Path) -> Request {
         out: out.to_owned(),
         init: None,
         resume: false,
+        devices: Vec::new(),
         max_minutes: None,
         stop_at: None,
         quiet: true,

@@ -39,6 +39,10 @@ pub struct Pretrain {
     /// Where to compute.
     #[arg(long, value_enum, default_value = "cpu")]
     device: DeviceChoice,
+    /// Devices of this machine that share the micro-batches of each step, by number; train.accumulate must be a
+    /// multiple of how many they are, and the result is that of one.
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    devices: Vec<usize>,
     #[command(flatten)]
     limits: ScanLimits,
     #[command(flatten)]
@@ -58,6 +62,7 @@ impl Pretrain {
             out: self.out.clone(),
             init: self.init.clone(),
             resume: self.resume,
+            devices: self.devices.clone(),
             max_minutes: self.max_minutes,
             stop_at: self.stop_at,
             quiet: self.common.quiet,

@@ -9,7 +9,7 @@ use burn::tensor::backend::AutodiffBackend;
 use super::adamw::AdamW;
 use super::clip::clip;
 use super::param_groups::{Rates, Rules};
-use super::parameters::{Flat, gradients, trained_names};
+use super::parameters::{Flat, add, gradients, trained_names};
 
 /// First moments, second moments, and how many updates each parameter has had.
 pub type Moments<B> = (Flat<B>, Flat<B>, BTreeMap<String, u64>);
@@ -34,13 +34,7 @@ impl<B: AutodiffBackend> Learner<B> {
 
     /// Adds the gradients of `loss` to those of the step.
     pub fn add<M: AutodiffModule<B>>(&mut self, module: &M, loss: &Tensor<B, 1>) {
-        for (name, gradient) in gradients(module, &loss.backward()) {
-            let sum = match self.summed.remove(&name) {
-                Some(sum) => sum.add(gradient),
-                None => gradient,
-            };
-            self.summed.insert(name, sum);
-        }
+        add(&mut self.summed, "", gradients(module, &loss.backward()));
     }
 
     /// First moments, second moments, and how many updates each parameter has had.

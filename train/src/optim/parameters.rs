@@ -23,6 +23,18 @@ pub fn gradients<B: AutodiffBackend, M: Module<B>>(module: &M, gradients: &B::Gr
     visitor.found
 }
 
+/// Adds `more`, each under `prefix` and its name, to `sum`.
+pub fn add<B: Backend>(sum: &mut Flat<B>, prefix: &str, more: Flat<B>) {
+    for (name, tensor) in more {
+        let name = format!("{prefix}{name}");
+        let total = match sum.remove(&name) {
+            Some(old) => old.add(tensor),
+            None => tensor,
+        };
+        sum.insert(name, total);
+    }
+}
+
 /// Replaces every parameter for which `change` (name, flat value) returns a new flat value of the same length. Whether
 /// it is trained stays as it is.
 pub fn replace<B, M, F>(module: M, change: F) -> M

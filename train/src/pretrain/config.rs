@@ -165,7 +165,10 @@ mod tests {
     #[test]
     fn profiles_parse() {
         for text in [
+            include_str!("../../configs/vit-tiny.toml"),
             include_str!("../../configs/vit-small-continue.toml"),
+            include_str!("../../configs/vit-base-continue.toml"),
+            include_str!("../../configs/gpu-job.toml"),
             include_str!("../../configs/cpu-continue.toml"),
             include_str!("../../configs/torch-continue.toml"),
             include_str!("../../configs/torch-again.toml"),

@@ -1,5 +1,6 @@
 //! Which backend work runs on.
 
+use burn::prelude::DeviceOps as _;
 use burn::tensor::backend::AutodiffBackend;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
@@ -47,6 +48,27 @@ pub fn on<J: Job>(device: Device, job: J) -> Result<J::Output> {
 /// Those of [`run`]; `Usage` when this build lacks the device's feature.
 pub fn run_on(device: Device, request: &Request) -> Result<Summary> {
     on(device, Pretraining(request))
+}
+
+/// The devices of `device`'s kind that have these `numbers`; none = `device` itself.
+///
+/// # Errors
+/// `Usage` for a number that this machine does not have.
+pub fn numbered<B: AutodiffBackend>(device: &B::Device, numbers: &[usize]) -> Result<Vec<B::Device>> {
+    if numbers.is_empty() {
+        return Ok(vec![device.clone()]);
+    }
+    let mut id = device.to_id();
+    let count = B::device_count(id.type_id);
+    let mut known = |&number: &usize| match u16::try_from(number) {
+        Ok(index) if number < count => {
+            id.index_id = index;
+            Ok(B::Device::from_id(id))
+        }
+        _ => Err(Error::new(ErrorKind::Usage, format!("--devices: there is no device {number} of {count}"))
+            .hint("devices count from 0; a CPU is device 0, which may be named several times")),
+    };
+    numbers.iter().map(&mut known).collect()
 }
 
 struct Pretraining<'a>(&'a Request);

@@ -1,18 +1,22 @@
-//! The films of a run, from manifests and packed files.
+//! The films of a run, from manifests and packed files, and what is made of them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rad_dino_edge::preprocess::Preprocessing;
 use rad_dino_edge::scan::Limits;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
-use super::config::Train;
-use crate::data::loader::{Films, Place};
+use super::config::{Config, Train};
+use crate::data::augment::Augment;
+use crate::data::loader::{Films, Place, Recipe};
 use crate::data::pack::Pack;
 use crate::data::row::patient_share;
 use crate::data::{Dataset, Split};
 use crate::random::mix;
+use crate::ssl::masking::Masking;
+use crate::ssl::multi_crop::{Crop, MultiCrop};
 
 /// The films of `train.splits` in `data`: files that end in `.pack` are packed films, all others manifests. With
 /// `train.balance` an epoch holds the films of smaller sources several times, see [`repeated`].
@@ -44,6 +48,31 @@ pub fn collect(data: &[PathBuf], train: &Train, limits: Limits) -> Result<Films>
             .hint("train.splits in the configuration names them"));
     }
     Ok(Films { places: Arc::new(places), limits })
+}
+
+/// How views are made for an encoder of this preprocessing and patch size.
+pub fn recipe(config: &Config, preprocessing: &Preprocessing, patch_size: usize) -> Recipe {
+    let Config { crops, augment, mask, train, .. } = config;
+    let crop = |size: usize, [low, high]: [f64; 2]| Crop { size, low, high };
+    Recipe {
+        films: train.films,
+        crops: MultiCrop {
+            global: crop(crops.global_size, crops.global_scale),
+            local: crop(crops.local_size, crops.local_scale),
+            locals: crops.local_count,
+        },
+        masking: Masking { probability: mask.probability, low: mask.ratio[0], high: mask.ratio[1] },
+        augment: Augment {
+            jitter_probability: augment.jitter_probability,
+            jitter: augment.jitter,
+            blur_probability: augment.blur_probability,
+            blur_sigma: (augment.blur_sigma[0], augment.blur_sigma[1]),
+            flip_probability: augment.flip_probability,
+        },
+        preprocessing: preprocessing.clone(),
+        patch_size,
+        seed: train.seed,
+    }
 }
 
 fn packed(path: &Path, splits: &[Split], fraction: f64) -> Result<Vec<Place>> {

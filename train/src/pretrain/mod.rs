@@ -8,10 +8,12 @@ pub mod device;
 pub mod export;
 pub mod films;
 pub mod metrics;
+pub mod replica;
 pub mod run;
 pub mod schedules;
 pub mod sections;
 pub mod start;
+pub mod team;
 pub mod trainer;
 pub mod watch;
 

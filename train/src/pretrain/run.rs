@@ -16,12 +16,9 @@ use super::checkup::{Checkup, Report};
 use super::config::{Config, Export, Train, Watch as Watched};
 use super::trainer::Trainer;
 use super::watch::Watch;
-use super::{curve, export, films, metrics, start};
-use crate::data::augment::Augment;
-use crate::data::loader::{Films, Loader, Place, Recipe};
+use super::{curve, device, export, films, metrics, start};
+use crate::data::loader::{Films, Loader, Place};
 use crate::resume::{HeadShape, Position, State};
-use crate::ssl::masking::Masking;
-use crate::ssl::multi_crop::{Crop, MultiCrop};
 use crate::ssl::{DinoHead, Network};
 use crate::vit::{Encoder, initial};
 
@@ -41,6 +38,9 @@ pub struct Request {
     pub init: Option<PathBuf>,
     /// Go on with what `out` holds.
     pub resume: bool,
+    /// Numbers of the devices that share each step's micro-batches, one named twice counts twice; none = the one
+    /// that [`run`] was given.
+    pub devices: Vec<usize>,
     /// Fit the schedules to this time.
     pub max_minutes: Option<f64>,
     /// Save and stop once this step is reached, as if interrupted.
@@ -84,24 +84,28 @@ struct Run<'a, B: AutodiffBackend> {
 pub fn run<B: AutodiffBackend>(request: &Request, device: &B::Device) -> Result<Summary> {
     let started = Instant::now();
     let config = &request.config;
+    let devices = device::numbered::<B>(device, &request.devices)?;
+    let (device, others) = devices.split_first().unwrap_or((device, &[]));
+    divides(&config.train, devices.len())?;
     let films = films::collect(&request.data, &config.train, request.limits)?;
     let mut run = Run::<B>::prepare(request, &films, device)?;
+    run.trainer.share(others)?;
     let budget = Budget::new(started, request.max_minutes);
-    let recipe = run.recipe();
+    let recipe = films::recipe(config, &run.preprocessing, run.encoder.patch_size);
     let first = (run.step * config.train.accumulate) as u64;
     let mut loader = Loader::start(recipe, films, first, config.train.workers, request.quiet)?;
     let mut log = metrics::Log::<metrics::Record>::open(&run.path("metrics.jsonl"), run.step)?;
     let mut checkup = run.checkup(device)?;
     let mut watch = Watch::default();
     let bar = progress(request.quiet);
-    let uniform = (run.trainer.student.dino_head.last_layer.weight_v.dims()[0] as f64).ln();
+    let uniform = (run.trainer.first.student.dino_head.last_layer.weight_v.dims()[0] as f64).ln();
     let (mut timed, mut save_seconds, mut last_loss) = (Vec::new(), 0.0f64, f64::NAN);
     while run.step < run.total.unwrap_or(usize::MAX) && request.stop_at.is_none_or(|stop| run.step < stop) {
         let begun = Instant::now();
         let batches = (0..config.train.accumulate).map(|_| loader.next_batch()).collect::<Result<Vec<_>>>()?;
         let wait = begun.elapsed().as_secs_f64();
         let total = run.total.unwrap_or(config.train.steps.max(run.step + 1));
-        let mut record = run.trainer.step(run.step, total, &batches)?;
+        let mut record = run.trainer.step(run.step, total, batches)?;
         let seconds = begun.elapsed().as_secs_f64();
         record.wait_seconds = wait;
         record.step_seconds = seconds;
@@ -253,38 +257,14 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
         self.request.out.join(name)
     }
 
-    fn recipe(&self) -> Recipe {
-        let Config { crops, augment, mask, train, .. } = &self.request.config;
-        let crop = |size: usize, [low, high]: [f64; 2]| Crop { size, low, high };
-        Recipe {
-            films: train.films,
-            crops: MultiCrop {
-                global: crop(crops.global_size, crops.global_scale),
-                local: crop(crops.local_size, crops.local_scale),
-                locals: crops.local_count,
-            },
-            masking: Masking { probability: mask.probability, low: mask.ratio[0], high: mask.ratio[1] },
-            augment: Augment {
-                jitter_probability: augment.jitter_probability,
-                jitter: augment.jitter,
-                blur_probability: augment.blur_probability,
-                blur_sigma: (augment.blur_sigma[0], augment.blur_sigma[1]),
-                flip_probability: augment.flip_probability,
-            },
-            preprocessing: self.preprocessing.clone(),
-            patch_size: self.encoder.patch_size,
-            seed: train.seed,
-        }
-    }
-
     /// The checkpoint folder, the other network's folder, and last the state.
     fn save(&self) -> Result<()> {
         let out = &self.request.out;
         let trainer = &self.trainer;
-        let student = burn::module::AutodiffModule::valid(&trainer.student);
+        let student = burn::module::AutodiffModule::valid(&trainer.first.student);
         let (main, other, name) = match self.request.config.train.export {
-            Export::Teacher => (&trainer.teacher, &student, "student"),
-            Export::Student => (&student, &trainer.teacher, "teacher"),
+            Export::Teacher => (&trainer.first.teacher, &student, "student"),
+            Export::Student => (&student, &trainer.first.teacher, "teacher"),
         };
         export::write(main, &self.encoder, &self.preprocessing, out)?;
         export::write(other, &self.encoder, &self.preprocessing, &out.join(name))?;
@@ -296,8 +276,8 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
                 fingerprint: self.fingerprint.clone(),
                 encoder: self.encoder.clone(),
                 preprocessing: self.preprocessing.clone(),
-                dino_head: shape(&trainer.student.dino_head),
-                ibot_head: trainer.student.ibot_head.as_ref().map(shape),
+                dino_head: shape(&trainer.first.student.dino_head),
+                ibot_head: trainer.first.student.ibot_head.as_ref().map(shape),
                 updates: trainer.optimizer.updates.clone(),
             },
             tensors: Default::default(),
@@ -317,7 +297,7 @@ struct Examined {
 impl Examined {
     /// Examines the student, logs, and says it in a line.
     fn take<B: AutodiffBackend>(&mut self, run: &Run<'_, B>, device: &B::Device) -> Result<String> {
-        let student = burn::module::AutodiffModule::valid(&run.trainer.student);
+        let student = burn::module::AutodiffModule::valid(&run.trainer.first.student);
         let report = self.checkup.examine(&student.encoder, run.step, device)?;
         self.log.push(&report)?;
         Ok(report.summary())
@@ -327,8 +307,8 @@ impl Examined {
 /// sha256 of what must stay the same for a run to go on: the configuration without its length and what does not change
 /// results, and the films in their order.
 fn fingerprint(config: &Config, films: &Films) -> Result<String> {
-    let Train { steps, save_every, export, workers, .. } = Train::default();
-    let train = Train { steps, save_every, export, workers, ..config.train.clone() };
+    let Train { steps, save_every, export, workers, recompute, .. } = Train::default();
+    let train = Train { steps, save_every, export, workers, recompute, ..config.train.clone() };
     let text = serde_json::to_string(&Config { train, watch: Watched::default(), ..config.clone() })
         .map_err(|e| Error::new(ErrorKind::Internal, "JSON").source(e))?;
     let mut hash = Sha256::new();
@@ -342,6 +322,17 @@ fn fingerprint(config: &Config, films: &Films) -> Result<String> {
         }
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether each of `devices` gets as many micro-batches.
+fn divides(train: &Train, devices: usize) -> Result<()> {
+    let Train { films, accumulate, .. } = train;
+    if accumulate.is_multiple_of(devices) {
+        return Ok(());
+    }
+    let message = format!("{accumulate} micro-batches of {films} films do not divide among {devices} devices");
+    Err(Error::new(ErrorKind::Usage, message)
+        .hint("make train.accumulate a multiple of them; train.films × train.accumulate are the films of a step"))
 }
 
 fn mean(values: &[f64]) -> f64 {

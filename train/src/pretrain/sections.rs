@@ -200,6 +200,8 @@ pub struct Train {
     pub accumulate: usize,
     /// Of the encoder's matrix products.
     pub precision: Precision,
+    /// Blocks run again in the backward pass: their activations are not kept.
+    pub recompute: bool,
     /// Blocks, from the first, that do not learn; with them the embeddings.
     pub freeze_blocks: usize,
     /// Rows of the manifest that are used.
@@ -338,6 +340,7 @@ impl Default for Train {
             films: 64,
             accumulate: 1,
             precision: Precision::F32,
+            recompute: false,
             freeze_blocks: 0,
             splits: vec!["train".to_owned()],
             sources: Vec::new(),

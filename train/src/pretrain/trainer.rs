@@ -3,34 +3,33 @@
 use std::collections::BTreeSet;
 
 use burn::module::AutodiffModule;
+use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{Int, Tensor, TensorData};
 use rad_dino_edge::{Error, ErrorKind, Result};
 
 use super::config::{Config, Targets};
 use super::metrics::Record;
+use super::replica::{Replica, Terms};
 use super::schedules;
+use super::team::Team;
 use crate::data::loader::Batch;
 use crate::optim::adamw::AdamW;
 use crate::optim::clip::clip;
 use crate::optim::param_groups::Rules;
-use crate::optim::parameters::{Flat, collect, gradients, learnable, replace, trained_names};
-use crate::random::Random;
+use crate::optim::parameters::{Flat, add, collect, learnable, replace, trained_names};
 use crate::ssl::centering::Center;
-use crate::ssl::dino_head::normalized;
-use crate::ssl::meta_arch::{Losses, Objective, Outputs, Views};
+use crate::ssl::meta_arch::Outputs;
 use crate::ssl::sinkhorn::sinkhorn;
 use crate::ssl::{Network, ema};
-use crate::vit::DropPath;
 use crate::vit::linear::values;
 
 /// Networks and optimiser.
 #[derive(Debug)]
 pub struct Trainer<B: AutodiffBackend> {
-    /// Learns by gradients.
-    pub student: Network<B>,
-    /// Follows.
-    pub teacher: Network<B::InnerBackend>,
+    /// Student and teacher on the first device.
+    pub first: Replica<B>,
+    /// The other devices.
+    team: Team<B>,
     /// Moments.
     pub optimizer: AdamW<B::InnerBackend>,
     /// Of CLS and patches, when targets are centred.
@@ -38,7 +37,6 @@ pub struct Trainer<B: AutodiffBackend> {
     config: Config,
     rules: Rules,
     trained: BTreeSet<String>,
-    device: B::Device,
 }
 
 /// Where a running mean of logits is kept in the state file.
@@ -59,8 +57,8 @@ impl<B: AutodiffBackend> Trainer<B> {
         let centers = (config.loss.targets == Targets::Centering)
             .then(|| [center(count(&student.dino_head)), center(count(student.patch_head()))]);
         Trainer {
-            student,
-            teacher,
+            first: Replica::new(config, student, teacher, device),
+            team: Team::alone(),
             optimizer: AdamW::new((config.optimizer.betas[0], config.optimizer.betas[1]), config.optimizer.epsilon),
             centers,
             config: config.clone(),
@@ -70,47 +68,37 @@ impl<B: AutodiffBackend> Trainer<B> {
                 patch_embed: config.optimizer.patch_embed,
             },
             trained,
-            device: device.clone(),
         }
+    }
+
+    /// Shares every further step with `devices`, which copy what is on the first.
+    ///
+    /// # Errors
+    /// `Internal` when a thread cannot be started.
+    pub fn share(&mut self, devices: &[B::Device]) -> Result<()> {
+        self.team = Team::new(&self.first, devices)?;
+        Ok(())
     }
 
     /// Takes step `step` of `total` on the micro-batches of one step. What the record says of time is left at 0.
     ///
     /// # Errors
     /// Those of the encoder's forward pass.
-    pub fn step(&mut self, step: usize, total: usize, batches: &[Batch]) -> Result<Record> {
+    pub fn step(&mut self, step: usize, total: usize, batches: Vec<Batch>) -> Result<Record> {
         let scheduled = schedules::at(&self.config, step, total);
-        let views = batches.iter().map(|batch| self.views(batch)).collect::<Result<Vec<_>>>()?;
-        let taught = views.iter().map(|v| self.teacher.teach(v)).collect::<Result<Vec<_>>>()?;
-        let targets = self.targets(taught, scheduled.temperature);
-        let entropy = entropy(&targets);
-
-        let parts = views.len() as f64;
-        let objective = Objective {
-            dino_weight: self.config.loss.dino,
-            ibot_weight: self.config.loss.ibot,
-            koleo_weight: self.config.loss.koleo,
-            student_temperature: self.config.loss.student_temperature,
-        };
+        let parts = batches.len() as f64;
+        let taught = self.team.teach(&mut self.first, (step * batches.len()) as u64, batches)?;
+        let mut targets = self.targets(taught, scheduled.temperature);
+        let mut record = Record { step, target_entropy: entropy(&targets), ..Record::default() };
         let mut summed: Flat<B::InnerBackend> = Flat::new();
-        let mut record = Record { step, target_entropy: entropy, ..Record::default() };
-        for (i, (views, targets)) in views.into_iter().zip(targets).enumerate() {
-            let index = (step * batches.len() + i) as u64;
-            let mut path = DropPath {
-                rate: self.config.model.drop_path,
-                random: Random::stream(self.config.train.seed ^ 0x6472_6f70, index),
-            };
-            let drop_path = (path.rate > 0.0).then_some(&mut path);
-            let losses = self.student.learn(&lift::<B>(views), lift_outputs::<B>(targets), &objective, drop_path)?;
-            let grads = losses.total.clone().div_scalar(parts).backward();
-            for (name, gradient) in gradients(&self.student, &grads) {
-                let sum = match summed.remove(&name) {
-                    Some(sum) => sum.add(gradient),
-                    None => gradient,
-                };
-                summed.insert(name, sum);
+        while !targets.is_empty() {
+            // a round: one micro-batch a device, so that no more gradients wait than there are devices
+            let later = targets.split_off(self.team.len().min(targets.len()));
+            for learned in self.team.learn(&mut self.first, targets, parts)? {
+                add(&mut summed, "", learned.gradients);
+                note(&mut record, &learned.terms, parts);
             }
-            note(&mut record, losses, parts);
+            targets = later;
         }
         let norms = clip(&mut summed, self.config.optimizer.clip);
         record.grad_norm = norms.get("encoder").copied().unwrap_or(0.0);
@@ -121,52 +109,17 @@ impl<B: AutodiffBackend> Trainer<B> {
         }
         let (rules, trained) = (&self.rules, &self.trained);
         let group = |name: &str| trained.contains(name).then(|| rules.group(name, &scheduled.rates));
-        self.student = self.optimizer.step(self.student.clone(), &summed, group);
-        let mut student = collect(&self.student.valid());
+        self.first.student = self.optimizer.step(self.first.student.clone(), &summed, group);
+        let mut student = collect(&self.first.student.valid());
         student.retain(|name, _| self.trained.contains(name));
-        self.teacher = ema::update(self.teacher.clone(), &student, scheduled.momentum);
+        self.team.follow(&student, scheduled.momentum)?;
+        self.first.teacher = ema::update(self.first.teacher.clone(), &student, scheduled.momentum);
         record.lr = scheduled.rates.backbone;
         record.lr_heads = scheduled.rates.heads;
         record.weight_decay = scheduled.rates.weight_decay;
         record.momentum = scheduled.momentum;
         record.teacher_temperature = scheduled.temperature;
         Ok(record)
-    }
-
-    fn views(&self, batch: &Batch) -> Result<Views<B::InnerBackend>> {
-        let crops = &self.config.crops;
-        let (films, l) = (self.config.train.films, crops.local_count);
-        let globals = [2 * films, 3, crops.global_size, crops.global_size];
-        let locals = [l * films, 3, crops.local_size, crops.local_size];
-        let fits = batch.globals.len() == globals.iter().product::<usize>()
-            && batch.locals.len() == locals.iter().product::<usize>()
-            && batch.masks.len().is_multiple_of(2 * films);
-        if !fits {
-            return Err(Error::new(ErrorKind::Internal, "a batch of another shape than the configuration's"));
-        }
-        let patches = batch.masks.len() / (2 * films);
-        let mut positions: Vec<i64> = Vec::new();
-        let mut weights: Vec<f32> = Vec::new();
-        if self.config.loss.ibot > 0.0 {
-            for (i, mask) in batch.masks.chunks_exact(patches).enumerate() {
-                let hidden: Vec<usize> = (0..patches).filter(|&p| mask[p]).collect();
-                weights.extend(hidden.iter().map(|_| 1.0 / hidden.len() as f32));
-                positions.extend(hidden.iter().map(|p| (i * patches + p) as i64));
-            }
-        }
-        let m = positions.len();
-        let masks: Vec<f32> = batch.masks.iter().map(|&hidden| f32::from(u8::from(hidden))).collect();
-        let device = &self.device;
-        Ok(Views {
-            globals: Tensor::from_data(TensorData::new(batch.globals.clone(), globals), device),
-            locals: (l > 0).then(|| Tensor::from_data(TensorData::new(batch.locals.clone(), locals), device)),
-            masks: Tensor::from_data(TensorData::new(masks, [2 * films, patches]), device),
-            masked: (m > 0).then(|| {
-                let positions = Tensor::<B::InnerBackend, 1, Int>::from_data(TensorData::new(positions, [m]), device);
-                (positions, Tensor::from_data(TensorData::new(weights, [m, 1]), device))
-            }),
-            crops: l,
-        })
     }
 
     /// Targets over all micro-batches together, then cut apart again.
@@ -199,8 +152,8 @@ impl<B: AutodiffBackend> Trainer<B> {
             centers.insert((*name).to_owned(), center.value.clone().reshape([k]));
         }
         vec![
-            ("student", collect(&self.student.valid())),
-            ("teacher", collect(&self.teacher)),
+            ("student", collect(&self.first.student.valid())),
+            ("teacher", collect(&self.first.teacher)),
             ("first", self.optimizer.first.clone()),
             ("second", self.optimizer.second.clone()),
             ("center", centers),
@@ -213,10 +166,11 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// `Checkpoint`, naming a tensor that is missing or of another length.
     pub fn restore(&mut self, part: impl Fn(&str) -> Flat<B::InnerBackend>) -> Result<()> {
         let (student, teacher) = (part("student"), part("teacher"));
-        same("student", &collect(&self.student.valid()), &student)?;
-        same("teacher", &collect(&self.teacher), &teacher)?;
-        self.student = replace(self.student.clone(), |name, _| student.get(name).cloned().map(Tensor::from_inner));
-        self.teacher = replace(self.teacher.clone(), |name, _| teacher.get(name).cloned());
+        same("student", &collect(&self.first.student.valid()), &student)?;
+        same("teacher", &collect(&self.first.teacher), &teacher)?;
+        self.first.student =
+            replace(self.first.student.clone(), |name, _| student.get(name).cloned().map(Tensor::from_inner));
+        self.first.teacher = replace(self.first.teacher.clone(), |name, _| teacher.get(name).cloned());
         (self.optimizer.first, self.optimizer.second) = (part("first"), part("second"));
         let centers = part("center");
         for (name, center) in CENTERS.iter().zip(self.centers.iter_mut().flatten()) {
@@ -244,35 +198,15 @@ fn misfit(prefix: &str, name: &str) -> Error {
         .hint("the state belongs to another configuration; start again in another folder")
 }
 
-fn lift<B: AutodiffBackend>(views: Views<B::InnerBackend>) -> Views<B> {
-    Views {
-        globals: Tensor::from_inner(views.globals),
-        locals: views.locals.map(Tensor::from_inner),
-        masks: Tensor::from_inner(views.masks),
-        masked: views.masked.map(|(positions, weights)| (Tensor::from_inner(positions), Tensor::from_inner(weights))),
-        crops: views.crops,
-    }
-}
-
-fn lift_outputs<B: AutodiffBackend>(outputs: Outputs<B::InnerBackend>) -> Outputs<B> {
-    Outputs { cls: Tensor::from_inner(outputs.cls), patches: outputs.patches.map(Tensor::from_inner) }
-}
-
 /// Adds a micro-batch's share to the record.
-fn note<B: AutodiffBackend>(record: &mut Record, losses: Losses<B>, parts: f64) {
-    let mean = normalized(losses.cls.inner(), 1e-12).mean_dim(0);
-    let length = mean.clone().mul(mean).sum();
-    let terms = [losses.local, losses.global, losses.ibot, losses.koleo, losses.total].map(Tensor::inner);
-    // one transfer for all
-    let all = Tensor::cat(terms.into_iter().chain([length]).collect(), 0);
-    let mut values = values(all).into_iter().map(|v| f64::from(v) / parts);
-    let mut next = || values.next().unwrap_or(f64::NAN);
-    record.loss_dino_local += next();
-    record.loss_dino_global += next();
-    record.loss_ibot += next();
-    record.loss_koleo += next();
-    record.loss += next();
-    record.spread += 1.0 / parts - next();
+fn note(record: &mut Record, terms: &Terms, parts: f64) {
+    let [local, global, ibot, koleo, total] = terms.losses.map(|term| term / parts);
+    record.loss_dino_local += local;
+    record.loss_dino_global += global;
+    record.loss_ibot += ibot;
+    record.loss_koleo += koleo;
+    record.loss += total;
+    record.spread += 1.0 / parts - terms.alike / parts;
 }
 
 /// Mean entropy of the CLS targets, nats.

@@ -1,12 +1,13 @@
 //! Student and teacher, what they see, and the four terms of the loss.
 
 use burn::module::Module;
-use burn::tensor::backend::Backend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
 use rad_dino_edge::Result;
 
 use super::dino_head::DinoHead;
 use super::{dino_loss, ibot_loss, koleo};
+use crate::optim::parameters::{self, Flat};
 use crate::vit::{DropPath, Encoder};
 
 /// An encoder with its heads; student and teacher are one each.
@@ -35,6 +36,13 @@ pub struct Views<B: Backend> {
     pub crops: usize,
 }
 
+impl<B: Backend> Views<B> {
+    /// The masks, when anything is hidden.
+    fn hidden(&self) -> Option<Tensor<B, 2>> {
+        self.masked.is_some().then(|| self.masks.clone())
+    }
+}
+
 /// Logits or targets of one micro-batch.
 #[derive(Clone, Debug)]
 pub struct Outputs<B: Backend> {
@@ -42,6 +50,14 @@ pub struct Outputs<B: Backend> {
     pub cls: Tensor<B, 2>,
     /// [m, K]; None when nothing is masked.
     pub patches: Option<Tensor<B, 2>>,
+}
+
+impl<B: Backend> Outputs<B> {
+    /// On another device.
+    #[must_use]
+    pub fn to_device(self, device: &B::Device) -> Self {
+        Outputs { cls: self.cls.to_device(device), patches: self.patches.map(|patches| patches.to_device(device)) }
+    }
 }
 
 /// Weights and temperature of the loss.
@@ -100,17 +116,29 @@ impl<B: Backend> Network<B> {
         objective: &Objective,
         mut drop_path: Option<&mut DropPath>,
     ) -> Result<Losses<B>> {
+        let globals = self.encoder.forward(views.globals.clone(), views.hidden(), drop_path.as_deref_mut())?;
+        let locals = views.locals.clone().map(|locals| self.encoder.forward(locals, None, drop_path)).transpose()?;
+        Ok(self.losses(views, targets, objective, globals, locals))
+    }
+
+    /// The losses of the student's tokens of global and local crops.
+    fn losses(
+        &self,
+        views: &Views<B>,
+        targets: Outputs<B>,
+        objective: &Objective,
+        globals: Tensor<B, 3>,
+        locals: Option<Tensor<B, 3>>,
+    ) -> Losses<B> {
         let device = views.globals.device();
         let temperature = objective.student_temperature;
         let zero = || Tensor::<B, 1>::zeros([1], &device);
-        let masks = views.masked.is_some().then(|| views.masks.clone());
-        let tokens = self.encoder.forward(views.globals.clone(), masks, drop_path.as_deref_mut())?;
-        let (cls, patches) = self.encoder.split(tokens);
+        let (cls, patches) = self.encoder.split(globals);
         let logits = self.dino_head.forward(cls.clone());
         let global = dino_loss::global(targets.cls.clone(), logits, temperature, views.crops);
-        let local = match &views.locals {
+        let local = match locals {
             Some(locals) => {
-                let (cls, _) = self.encoder.split(self.encoder.forward(locals.clone(), None, drop_path)?);
+                let (cls, _) = self.encoder.split(locals);
                 dino_loss::local(targets.cls, self.dino_head.forward(cls), temperature)
             }
             None => zero(),
@@ -134,12 +162,51 @@ impl<B: Backend> Network<B> {
             .mul_scalar(objective.dino_weight)
             .add(ibot.clone().mul_scalar(objective.ibot_weight))
             .add(koleo.clone().mul_scalar(objective.koleo_weight));
-        Ok(Losses { local, global, ibot, koleo, total, cls })
+        Losses { local, global, ibot, koleo, total, cls }
     }
 
     fn patch_logits(&self, patches: Tensor<B, 3>, views: &Views<B>) -> Option<Tensor<B, 2>> {
         let (positions, _) = views.masked.as_ref()?;
         let [n, p, d] = patches.dims();
         Some(self.patch_head().forward(patches.reshape([n * p, d]).select(0, positions.clone())))
+    }
+}
+
+impl<B: AutodiffBackend> Network<B> {
+    /// The losses and, by parameter, the gradients of total / `parts`. With `recompute` the encoder's blocks run a
+    /// second time in the backward pass, so that it holds the activations of one block and not of all; losses and
+    /// gradients are the same.
+    ///
+    /// # Errors
+    /// Those of [`Encoder::forward`].
+    pub fn gradients(
+        &self,
+        views: &Views<B>,
+        targets: Outputs<B>,
+        objective: &Objective,
+        mut drop_path: Option<&mut DropPath>,
+        parts: f64,
+        recompute: bool,
+    ) -> Result<(Losses<B>, Flat<B::InnerBackend>)> {
+        if !recompute {
+            let losses = self.learn(views, targets, objective, drop_path)?;
+            let found = losses.total.clone().div_scalar(parts).backward();
+            return Ok((losses, parameters::gradients(self, &found)));
+        }
+        let (globals, tape) = self.encoder.record(views.globals.clone(), views.hidden(), drop_path.as_deref_mut())?;
+        let mut tapes = vec![tape];
+        let mut locals = None;
+        if let Some(crops) = views.locals.clone() {
+            let (tokens, tape) = self.encoder.record(crops, None, drop_path)?;
+            locals = Some(tokens);
+            tapes.push(tape);
+        }
+        let losses = self.losses(views, targets, objective, globals, locals);
+        let behind = losses.total.clone().div_scalar(parts).backward();
+        let mut found = parameters::gradients(self, &behind);
+        for tape in tapes {
+            self.encoder.replay(tape, &behind, "encoder.", &mut found)?;
+        }
+        Ok((losses, found))
     }
 }

@@ -138,6 +138,7 @@ fn train(request: &Request, dataset: &Dataset, arm: &Arm, out: &Path) -> Result<
                 out: out.to_owned(),
                 init: start.filter(|_| arm.kind != Kind::ImagesFromScratch).map(Path::to_owned),
                 resume: out.join("resume/state.safetensors").exists(),
+                devices: Vec::new(),
                 max_minutes: None,
                 stop_at: None,
                 quiet: request.quiet,

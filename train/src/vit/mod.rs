@@ -12,6 +12,7 @@ pub mod mlp;
 pub mod patch_embed;
 pub mod position;
 pub mod precision;
+pub mod recompute;
 pub mod rounding;
 pub mod weights;
 
