@@ -249,9 +249,11 @@ mod tests {
     #[test]
     fn bad_maps_are_refused() {
         let (scan, geometry) = scan(70, 70);
-        for (values, grid) in [(&[1.0, f32::NAN, 0.0, 0.0][..], 2), (&[1.0; 3], 2), (&[], 0), (&[1.0; 4], usize::MAX)] {
+        for (values, grid) in [(&[1.0; 3][..], 2), (&[], 0), (&[1.0; 4], usize::MAX)] {
             assert_eq!(draw(&scan, &geometry, values, grid).unwrap_err().kind(), ErrorKind::Internal);
         }
+        let damaged = draw(&scan, &geometry, &[1.0, f32::NAN, 0.0, 0.0], 2).unwrap_err();
+        assert_eq!(damaged.kind(), ErrorKind::Model);
     }
 
     #[test]
