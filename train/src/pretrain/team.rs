@@ -111,7 +111,7 @@ impl<B: AutodiffBackend> Team<B> {
     }
 
     /// Devices.
-    pub fn len(&self) -> usize {
+    pub fn devices(&self) -> usize {
         self.helpers.len() + 1
     }
 
@@ -125,7 +125,7 @@ impl<B: AutodiffBackend> Team<B> {
 
     /// `all` dealt like cards: the first device's share first.
     fn deal<T>(&self, all: Vec<T>) -> Vec<Vec<T>> {
-        let n = self.len();
+        let n = self.devices();
         let mut shares: Vec<Vec<T>> = (0..n).map(|_| Vec::new()).collect();
         for (i, one) in all.into_iter().enumerate() {
             shares[i % n].push(one);

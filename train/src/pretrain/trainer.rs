@@ -93,7 +93,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         let mut summed: Flat<B::InnerBackend> = Flat::new();
         while !targets.is_empty() {
             // a round: one micro-batch a device, so that no more gradients wait than there are devices
-            let later = targets.split_off(self.team.len().min(targets.len()));
+            let later = targets.split_off(self.team.devices().min(targets.len()));
             for learned in self.team.learn(&mut self.first, targets, parts)? {
                 add(&mut summed, "", learned.gradients);
                 note(&mut record, &learned.terms, parts);
