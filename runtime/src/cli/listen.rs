@@ -12,6 +12,8 @@ use super::Tally;
 use super::service::{ServiceOptions, config};
 use crate::error::{Error, ErrorKind, Result};
 use crate::service::forward::{Peer, ae_title};
+#[cfg(feature = "tls")]
+use crate::service::tls;
 use crate::service::{self, Settings, listen};
 
 /// Reads every film that a scanner sends by DICOM C-STORE, and leaves or sends on the results.
@@ -67,6 +69,19 @@ struct Own {
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "PEM", env = "RDE_TLS_CALLERS", requires = "tls_cert")]
     tls_callers: Option<PathBuf>,
+    /// Speak TLS to the node that results are sent on to; its certificate must be for its HOST, and one of these vouches
+    /// for it (PEM).
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "PEM", env = "RDE_FORWARD_TLS_TRUST")]
+    forward_tls_trust: Option<PathBuf>,
+    /// Show that node this certificate, with what vouches for it (PEM).
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "PEM", env = "RDE_FORWARD_TLS_CERT")]
+    forward_tls_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "PEM", env = "RDE_FORWARD_TLS_KEY")]
+    forward_tls_key: Option<PathBuf>,
 }
 
 impl Own {
@@ -86,6 +101,12 @@ impl Own {
             tls_key: self.tls_key.or(file.tls_key),
             #[cfg(feature = "tls")]
             tls_callers: self.tls_callers.or(file.tls_callers),
+            #[cfg(feature = "tls")]
+            forward_tls_trust: self.forward_tls_trust.or(file.forward_tls_trust),
+            #[cfg(feature = "tls")]
+            forward_tls_cert: self.forward_tls_cert.or(file.forward_tls_cert),
+            #[cfg(feature = "tls")]
+            forward_tls_key: self.forward_tls_key.or(file.forward_tls_key),
         }
     }
 
@@ -113,9 +134,39 @@ impl Own {
     #[cfg(feature = "tls")]
     fn tls(&self) -> Result<Option<std::sync::Arc<rustls::ServerConfig>>> {
         match (&self.tls_cert, &self.tls_key, &self.tls_callers) {
-            (Some(cert), Some(key), callers) => listen::tls::config(cert, key, callers.as_deref()).map(Some),
+            (Some(cert), Some(key), callers) => tls::server(cert, key, callers.as_deref()).map(Some),
             (None, None, None) => Ok(None),
             _ => Err(Error::new(ErrorKind::Usage, "tls_cert and tls_key belong together, tls_callers to both")),
+        }
+    }
+
+    /// The node that results are sent on to.
+    fn peer(&self, calling: &str) -> Result<Option<Peer>> {
+        #[cfg(feature = "tls")]
+        let tls = self.forward_tls()?;
+        let Some(peer) = &self.forward else {
+            #[cfg(feature = "tls")]
+            if tls.is_some() {
+                return Err(Error::new(ErrorKind::Usage, "forward_tls_trust belongs to forward"));
+            }
+            return Ok(None);
+        };
+        let peer = Peer::parse(peer, calling)?;
+        #[cfg(feature = "tls")]
+        let peer = Peer { tls, ..peer };
+        Ok(Some(peer))
+    }
+
+    #[cfg(feature = "tls")]
+    fn forward_tls(&self) -> Result<Option<tls::Client>> {
+        match (&self.forward_tls_trust, &self.forward_tls_cert, &self.forward_tls_key) {
+            (Some(trust), Some(cert), Some(key)) => tls::client(trust, Some((cert, key))).map(Some),
+            (Some(trust), None, None) => tls::client(trust, None).map(Some),
+            (None, None, None) => Ok(None),
+            _ => Err(Error::new(
+                ErrorKind::Usage,
+                "forward_tls_cert and forward_tls_key belong together, and to forward_tls_trust",
+            )),
         }
     }
 }
@@ -126,8 +177,7 @@ impl Listen {
         let options = self.service.clone().or(shared);
         let own = self.own.clone().or(section);
         let listening = own.listening()?;
-        let forward = own.forward.as_deref().map(|peer| Peer::parse(peer, &listening.ae_title)).transpose()?;
-        let settings = Settings { forward, ..options.settings()? };
+        let settings = Settings { forward: own.peer(&listening.ae_title)?, ..options.settings()? };
         let listener = listen::bind(&listening)?;
         let service = options.service(settings)?;
         service::run(&service, |service| listen::listen(service, &listening, listener))?;

@@ -240,7 +240,10 @@ mod tests {
                 TINTS[(value * STEPS as f64 + 0.5) as usize].lay_over(&mut pixel);
                 for (sample, color) in pixel.into_iter().zip(color) {
                     let exact = f64::from(grey) * (1.0 - opacity) + 255.0 * color * opacity;
-                    assert!((f64::from(sample) - exact).abs() < 0.625, "{value} over {grey}: {sample}, exactly {exact}");
+                    assert!(
+                        (f64::from(sample) - exact).abs() < 0.625,
+                        "{value} over {grey}: {sample}, exactly {exact}"
+                    );
                 }
             }
         }

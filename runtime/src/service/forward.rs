@@ -1,10 +1,15 @@
 //! Results on to the archive, by C-STORE.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::time::Duration;
+
+use dicom_ul::association::CloseSocket;
 
 use super::dimse::{Failure, Meta, Scu};
 use super::queue::Parcel;
+#[cfg(feature = "tls")]
+use super::tls;
 use super::{Retry, Service, log};
 use crate::{Error, ErrorKind, Result};
 
@@ -23,6 +28,9 @@ pub struct Peer {
     pub called: String,
     /// Ours.
     pub calling: String,
+    /// Speak TLS alone.
+    #[cfg(feature = "tls")]
+    pub tls: Option<tls::Client>,
 }
 
 impl Peer {
@@ -41,7 +49,13 @@ impl Peer {
                 .hint("such as --forward pacs:104/ARCHIVE")
         })?;
         let called = ae_title(called)?.to_string();
-        Ok(Peer { address: address.to_string(), called, calling: calling.to_string() })
+        Ok(Peer {
+            address: address.to_string(),
+            called,
+            calling: calling.to_string(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        })
     }
 }
 
@@ -88,12 +102,25 @@ fn send(service: &Service, peer: &Peer, parcels: &[Parcel]) {
             Err(error) => ended(service, parcel, Err(Failure::Refused(error.message().to_string()))),
         }
     }
-    let mut scu = match Scu::associate(&peer.address, &peer.called, &peer.calling, &contexts, TIMEOUT) {
+    let Peer { address, called, calling, .. } = peer;
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &peer.tls {
+        return store(service, Scu::associate_tls(tls, address, called, calling, &contexts, TIMEOUT), &files);
+    }
+    store(service, Scu::associate(address, called, calling, &contexts, TIMEOUT), &files);
+}
+
+fn store<S: Read + Write + CloseSocket>(
+    service: &Service,
+    scu: std::result::Result<Scu<S>, Failure>,
+    files: &[(&Parcel, Vec<u8>)],
+) {
+    let mut scu = match scu {
         Ok(scu) => scu,
         Err(failure) => return files.iter().for_each(|(parcel, _)| ended(service, parcel, Err(failure.clone()))),
     };
     let mut broken = None;
-    for (parcel, file) in &files {
+    for (parcel, file) in files {
         let sent = match &broken {
             Some(failure) => Err(Failure::clone(failure)),
             None => scu.store(file).map(|_| ()),

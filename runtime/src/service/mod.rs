@@ -24,6 +24,8 @@ mod run;
 pub mod settings;
 pub mod spool;
 mod stop;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod watch;
 mod worker;
 

@@ -1,14 +1,18 @@
 //! The asking side: C-ECHO and C-STORE to another node.
 
 use std::error::Error as _;
-use std::io::Write;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use dicom_ul::association::{Association, ClientAssociation, ClientAssociationOptions, SyncAssociation};
+#[cfg(feature = "tls")]
+use dicom_ul::association::client::TlsStream;
+use dicom_ul::association::{Association, ClientAssociation, ClientAssociationOptions, CloseSocket, SyncAssociation};
 use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu, PresentationContextResultReason};
 
 use super::{C_ECHO, C_STORE, Command, Meta, VERIFICATION, status};
+#[cfg(feature = "tls")]
+use crate::service::tls::Client;
 
 const MAX_PDU: u32 = 131_072;
 
@@ -31,8 +35,8 @@ impl std::fmt::Display for Failure {
 
 /// An association with another node.
 #[derive(Debug)]
-pub struct Scu {
-    association: ClientAssociation<TcpStream>,
+pub struct Scu<S: Read + Write + CloseSocket = TcpStream> {
+    association: ClientAssociation<S>,
     message: u16,
 }
 
@@ -48,25 +52,66 @@ impl Scu {
         contexts: &[(String, String)],
         timeout: Duration,
     ) -> Result<Scu, Failure> {
-        let mut options = ClientAssociationOptions::new()
-            .calling_ae_title(calling.to_string())
-            .called_ae_title(called.to_string())
-            .max_pdu_length(MAX_PDU)
-            .connection_timeout(timeout)
-            .read_timeout(timeout)
-            .write_timeout(timeout)
-            .with_abstract_syntax(VERIFICATION);
-        for (class, syntax) in contexts {
-            options = options.with_presentation_context(class.clone(), vec![syntax.clone()]);
-        }
-        let addresses: Vec<_> = address.to_socket_addrs().map_err(|e| Failure::Unreachable(e.to_string()))?.collect();
-        let association = options.establish(&addresses[..]).map_err(|e| unreachable(&e))?;
-        // Commands and their answers are short: they must not wait for more to send.
+        let options = options(called, calling, contexts, timeout);
+        let association = options.establish(&resolve(address)?[..]).map_err(|e| unreachable(&e))?;
         let mut scu = Scu { association, message: 0 };
-        let _ = scu.association.inner_stream().set_nodelay(true);
+        at_once(scu.association.inner_stream());
         Ok(scu)
     }
+}
 
+#[cfg(feature = "tls")]
+impl Scu<TlsStream> {
+    /// As [`Scu::associate`], over TLS; the node's certificate must be for the host of `address`.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub fn associate_tls(
+        tls: &Client,
+        address: &str,
+        called: &str,
+        calling: &str,
+        contexts: &[(String, String)],
+        timeout: Duration,
+    ) -> Result<Scu<TlsStream>, Failure> {
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+        let options = options(called, calling, contexts, timeout).tls_config(tls.0.clone()).server_name(host);
+        let association = options.establish_tls(&resolve(address)?[..]).map_err(|e| unreachable(&e))?;
+        let mut scu = Scu { association, message: 0 };
+        at_once(&scu.association.inner_stream().sock);
+        Ok(scu)
+    }
+}
+
+fn options<'a>(
+    called: &str,
+    calling: &str,
+    contexts: &[(String, String)],
+    timeout: Duration,
+) -> ClientAssociationOptions<'a> {
+    let options = ClientAssociationOptions::new()
+        .calling_ae_title(calling.to_string())
+        .called_ae_title(called.to_string())
+        .max_pdu_length(MAX_PDU)
+        .connection_timeout(timeout)
+        .read_timeout(timeout)
+        .write_timeout(timeout)
+        .with_abstract_syntax(VERIFICATION);
+    contexts.iter().fold(options, |options, (class, syntax)| {
+        options.with_presentation_context(class.clone(), vec![syntax.clone()])
+    })
+}
+
+fn resolve(address: &str) -> Result<Vec<SocketAddr>, Failure> {
+    address.to_socket_addrs().map(Iterator::collect).map_err(|e| Failure::Unreachable(e.to_string()))
+}
+
+/// Commands and their answers are short: they must not wait for more to send.
+fn at_once(socket: &TcpStream) {
+    let _ = socket.set_nodelay(true);
+}
+
+impl<S: Read + Write + CloseSocket> Scu<S> {
     /// Asks whether the node is there.
     ///
     /// # Errors

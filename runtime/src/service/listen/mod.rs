@@ -7,8 +7,6 @@
 mod association;
 mod line;
 mod store;
-#[cfg(feature = "tls")]
-pub mod tls;
 
 use std::io::{ErrorKind as IoKind, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
