@@ -152,9 +152,30 @@ fn request(config: &Config, manifest: &Path, out: &Path, devices: usize) -> Requ
     }
 }
 
-fn losses(out: &Path) -> Vec<Record> {
-    let timeless = |r: Record| Record { images_per_second: 0.0, wait_seconds: 0.0, step_seconds: 0.0, ..r };
-    metrics::read(&out.join("metrics.jsonl")).unwrap().into_iter().map(timeless).collect()
+/// Losses and gradient norms, step after step.
+fn losses(out: &Path) -> Vec<f64> {
+    let records: Vec<Record> = metrics::read(&out.join("metrics.jsonl")).unwrap();
+    let terms = |r: &Record| {
+        [r.loss, r.loss_dino_local, r.loss_dino_global, r.loss_ibot, r.target_entropy, r.grad_norm, r.grad_norm_head]
+    };
+    records.iter().flat_map(terms).collect()
+}
+
+/// Equal up to what the order of a few roundings makes.
+fn check(case: &str, out: &Path, expected: &[f64], weights: &BTreeMap<String, Vec<f32>>) {
+    let found = losses(out);
+    assert_eq!(found.len(), expected.len(), "{case}");
+    let off = |(a, b): (&f64, &f64)| (a - b).abs() / b.abs().max(1.0);
+    let worst = found.iter().zip(expected).map(off).fold(0.0, f64::max);
+    let after = tensors(out);
+    assert!(after.keys().eq(weights.keys()), "{case}");
+    let off = |(name, want): (&String, &Vec<f32>)| {
+        let differences = after[name].iter().zip(want).map(|(a, b)| (a - b).abs());
+        differences.fold(0.0, f32::max)
+    };
+    let farthest = weights.iter().map(off).fold(0.0, f32::max);
+    println!("{case}: losses and norms within {worst:.1e}, weights within {farthest:.1e}");
+    assert!(worst < 1e-5 && farthest < 1e-5, "{case}: {worst}, {farthest}");
 }
 
 /// The tensors of networks and state; +0 and −0 are equal.
@@ -183,23 +204,25 @@ fn devices_share_a_step_and_one_goes_on_where_two_stopped() {
         config.train.recompute = recompute;
         config.train.accumulate = 6;
         config.train.films = 3;
+        // the CLS tokens of a fresh network are nearly equal: their neighbours, and AdamW's steps by gradients that are
+        // nearly nothing, would be a matter of rounding
+        config.loss.koleo = 0.0;
+        config.optimizer.epsilon = 1e-3;
         let out = |suffix: &str| dir.path().join(format!("{name}-{suffix}"));
         run_on(Device::Cpu, &request(&config, &manifest, &out("one"), 1)).unwrap();
         let (expected, weights) = (losses(&out("one")), tensors(&out("one")));
-        assert_eq!(expected.len(), 6);
+        assert_eq!(expected.len(), 6 * 7);
         for devices in [2, 3] {
             let shared = out(&devices.to_string());
             run_on(Device::Cpu, &request(&config, &manifest, &shared, devices)).unwrap();
-            assert_eq!(losses(&shared), expected, "{name}, {devices} devices");
-            assert!(tensors(&shared) == weights, "{name}, {devices} devices: other weights");
+            check(&format!("{name}, {devices} devices"), &shared, &expected, &weights);
         }
         let parts = out("parts");
         let first = Request { stop_at: Some(3), ..request(&config, &manifest, &parts, 2) };
         run_on(Device::Cpu, &first).unwrap();
         config.train.recompute = !recompute;
         run_on(Device::Cpu, &Request { resume: true, ..request(&config, &manifest, &parts, 1) }).unwrap();
-        assert_eq!(losses(&parts), expected, "{name}");
-        assert!(tensors(&parts) == weights, "{name}: other weights");
+        check(&format!("{name}, two devices and then one"), &parts, &expected, &weights);
     }
     let config = Config::parse(include_str!("../configs/tiny-test.toml")).unwrap();
     let odd = run_on(Device::Cpu, &request(&config, &manifest, &dir.path().join("odd"), 3)).unwrap_err();

@@ -2,7 +2,8 @@
 //!
 //! Everything that mixes micro-batches (targets, sums of gradients) happens on the first device in the order of the
 //! micro-batches, so that a step does not depend on how many devices share it. That, and thirteen more crates with a
-//! WebSocket stack, is why burn-collective does not do it: it sums in the order of a hash map.
+//! WebSocket stack, is why burn-collective does not do it: it sums in the order of a hash map. Teachers run beside each
+//! other; students take turns to launch their passes, see [`crate::ssl::meta_arch`]. It ends at one machine.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;

@@ -1,5 +1,7 @@
 //! Student and teacher, what they see, and the four terms of the loss.
 
+use std::sync::{Mutex, PoisonError};
+
 use burn::module::Module;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
@@ -9,6 +11,10 @@ use super::dino_head::DinoHead;
 use super::{dino_loss, ibot_loss, koleo};
 use crate::optim::parameters::{self, Flat};
 use crate::vit::{DropPath, Encoder};
+
+/// One graph at a time in a process: after a backward pass burn-autodiff 0.21 tidies up the graphs of all threads, and takes
+/// the newest node of one that is being built for an orphan; its gradients are then missing.
+static GRAPHS: Mutex<()> = Mutex::new(());
 
 /// An encoder with its heads; student and teacher are one each.
 #[derive(Module, Debug)]
@@ -188,6 +194,7 @@ impl<B: AutodiffBackend> Network<B> {
         parts: f64,
         recompute: bool,
     ) -> Result<(Losses<B>, Flat<B::InnerBackend>)> {
+        let _alone = GRAPHS.lock().unwrap_or_else(PoisonError::into_inner);
         if !recompute {
             let losses = self.learn(views, targets, objective, drop_path)?;
             let found = losses.total.clone().div_scalar(parts).backward();
