@@ -86,6 +86,12 @@ impl Error {
         self
     }
 
+    /// A model that computes what is no number: of weights that were damaged, or of a training that diverged.
+    pub(crate) fn not_finite(what: &str) -> Self {
+        Error::new(ErrorKind::Model, format!("the model is damaged: {what} holds values that are not finite"))
+            .hint("make the file again with rad-dino-quantize convert")
+    }
+
     /// An I/O failure on `path`.
     pub fn io(path: &Path, error: std::io::Error) -> Self {
         let hint = match error.kind() {

@@ -1,5 +1,5 @@
-//! What `watch` and `listen`, and in part `serve`, share: options, each from the command line, else from the environment, else from the
-//! configuration file, else a default.
+//! What `watch` and `listen`, and in part `serve`, share: options, each from the command line, else from the
+//! environment, else from the configuration file, else a default.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -14,7 +14,7 @@ pub mod heads;
 pub(crate) mod linear;
 mod norm;
 mod operator;
-pub(crate) mod outputs;
+mod outputs;
 mod parts;
 mod patch_embed;
 mod scratch;

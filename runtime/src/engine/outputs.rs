@@ -84,7 +84,7 @@ impl Outputs {
     pub fn check_finite(&self) -> Result<()> {
         match self.tensors.iter().find(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
             None => Ok(()),
-            Some(tensor) => Err(not_finite(&format!("its output {}", tensor.name))),
+            Some(tensor) => Err(Error::not_finite(&format!("its output {}", tensor.name))),
         }
     }
 
@@ -97,10 +97,4 @@ impl Outputs {
     pub fn get(&self, name: &str) -> Option<(&[usize], &[f32])> {
         self.tensors.iter().find(|t| t.name == name).map(|t| (&t.shape[..], &t.values[..]))
     }
-}
-
-/// Of weights that were damaged, or of a training that diverged.
-pub(crate) fn not_finite(what: &str) -> Error {
-    Error::new(ErrorKind::Model, format!("the model is damaged: {what} holds values that are not finite"))
-        .hint("make the file again with rad-dino-quantize convert")
 }

@@ -125,11 +125,7 @@ fn fit(width: u32, height: u32) -> (u32, u32) {
 /// To 0..1 between two percentiles; where these coincide, between minimum and maximum; a constant map to 0.
 fn normalize(values: &[f32]) -> Result<Vec<f32>> {
     if values.iter().any(|v| !v.is_finite()) {
-        return Err(Error::new(
-            ErrorKind::Model,
-            "the model is damaged: its heat map holds a value that is not finite",
-        )
-        .hint("make the file again with rad-dino-quantize convert"));
+        return Err(Error::not_finite("its heat map"));
     }
     if values.is_empty() {
         return Err(Error::new(ErrorKind::Internal, "a heat map is empty"));

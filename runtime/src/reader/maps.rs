@@ -4,8 +4,7 @@ use serde::Serialize;
 
 use super::Reader;
 use crate::engine::Outputs;
-use crate::engine::outputs::not_finite;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::preprocess::Geometry;
 
 /// What every heat map of one look shows, one value a patch, row-major.
@@ -57,7 +56,7 @@ impl Reader {
         let findings: Vec<_> = findings.collect();
         let values = findings.iter().flat_map(|evidence| &evidence.values).chain(&attention);
         if values.into_iter().any(|value| !value.is_finite()) {
-            return Err(not_finite("a heat map"));
+            return Err(Error::not_finite("a heat map"));
         }
         let side = geometry.crop_size as f64;
         let ((left, top), (right, bottom)) = (geometry.to_scan(0.0, 0.0), geometry.to_scan(side, side));

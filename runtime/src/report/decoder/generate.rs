@@ -2,7 +2,6 @@
 
 use super::network::Scratch;
 use super::{Cache, Decoder};
-use crate::engine::outputs::not_finite;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How the next token is chosen.
@@ -137,7 +136,7 @@ impl Decoder {
 fn finite(log_probabilities: &[f32]) -> Result<()> {
     match log_probabilities.iter().all(|value| value.is_finite()) {
         true => Ok(()),
-        false => Err(not_finite("a token's probability")),
+        false => Err(Error::not_finite("a token's probability")),
     }
 }
 
