@@ -30,7 +30,9 @@ def main():
     options = parser.parse_args()
 
     graph = onnx.load(options.model).graph
-    file = {t.name: numpy_helper.to_array(t).astype(np.float32) for t in graph.initializer}
+    file = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    # int8 weights are bytes around 128; in older files signed ones
+    file = {name: value.astype(np.float32) - 128 * (value.dtype == np.uint8) for name, value in file.items()}
     start = {name: value.astype(np.float32) for name, value in load_file(options.start / "model.safetensors").items()}
     config = json.loads((options.start / "config.json").read_text())
     prefix = next(name for name in start if name.endswith("layer.0.norm1.weight")).removesuffix("layer.0.norm1.weight")

@@ -15,7 +15,7 @@ use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 
 const PRECISIONS: [Precision; 3] = [Precision::Fp32, Precision::Fp16, Precision::Int8];
 const FLOAT: i32 = 1;
-const INT8: i32 = 3;
+const UINT8: i32 = 2;
 const FLOAT16: i32 = 10;
 
 fn case(name: &str) -> PathBuf {
@@ -143,7 +143,7 @@ fn every_part_is_one_call_of_a_function_of_the_same_arity() {
 
 #[test]
 fn weights_have_the_precision_of_the_file() {
-    for (precision, kind) in [(Precision::Fp32, FLOAT), (Precision::Fp16, FLOAT16), (Precision::Int8, INT8)] {
+    for (precision, kind) in [(Precision::Fp32, FLOAT), (Precision::Fp16, FLOAT16), (Precision::Int8, UINT8)] {
         let (summary, model) = model(&case("plain"), precision);
         let (d, f) = (summary.manifest.architecture.embed_dim as i64, summary.manifest.architecture.mlp_dim as i64);
         let tensors = tensors(&model);

@@ -20,7 +20,6 @@ import tempfile
 import numpy
 import onnx
 import onnxruntime
-from onnx import numpy_helper
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
@@ -67,48 +66,11 @@ def convert(binary, folder, precision, out, case, more=()):
     subprocess.run([str(part) for part in command], check=True)
 
 
-def saturates():
-    """Whether ONNX Runtime's product of unsigned with signed bytes saturates here: vpmaddubsw, on x86 without VNNI."""
-    info = onnx.helper.make_tensor_value_info
-    node = onnx.helper.make_node("MatMulInteger", ["a", "b"], ["y"])
-    values = [info("a", onnx.TensorProto.UINT8, [1, 4]), info("y", onnx.TensorProto.INT32, [1, 16])]
-    weight = numpy_helper.from_array(numpy.full((4, 16), 127, numpy.int8), "b")
-    graph = onnx.helper.make_graph([node], "product", values[:1], values[1:], [weight])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
-    product = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    sums = product.run(None, {"a": numpy.full((1, 4), 255, numpy.uint8)})[0]
-    return bool((sums != 4 * 255 * 127).any())
-
-
-def with_unsigned_weights(path):
-    """The same model with int8 weights as bytes around 128, whose product with bytes ONNX Runtime computes exactly."""
-    model = onnx.load(path)
-    signed = {}
-    for tensor in model.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.INT8:
-            flipped = numpy_helper.to_array(tensor).view(numpy.uint8) ^ 128
-            signed[tensor.name] = numpy_helper.from_array(flipped, tensor.name)
-    for tensor in model.graph.initializer:
-        if tensor.name in signed:
-            tensor.CopyFrom(signed[tensor.name])
-    for function in model.functions:
-        for node in function.node:
-            if node.op_type == "MatMulInteger":
-                node.input.append(node.input[2])
-    return model.SerializeToString()
-
-
-SATURATES = saturates()
-if SATURATES:
-    print("ONNX Runtime's u8·s8 product saturates on this CPU (no VNNI): it gets int8 weights as u8, which is exact")
-
-
 def session(path):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
     options.log_severity_level = 3
-    model = with_unsigned_weights(path) if SATURATES else str(path)
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def hidden(session, pixels):

@@ -119,7 +119,7 @@ impl Parts {
     }
 }
 
-/// [V, D]: f32, or int8 with one scale a row.
+/// [V, D]: f32, or int8 (bytes around 128) with one scale a row.
 fn table(values: &[f32], precision: Precision, name: &str, v: usize, d: usize) -> Vec<TensorProto> {
     let weight = format!("{name}.weight");
     if precision != Precision::Int8 {
@@ -132,7 +132,7 @@ fn table(values: &[f32], precision: Precision, name: &str, v: usize, d: usize) -
     for (k, column) in rounded.values.chunks_exact(v.max(1)).enumerate() {
         column.iter().enumerate().for_each(|(n, value)| rows[n * d + k] = *value);
     }
-    vec![tensor::i8s(&weight, &[v, d], &rows), tensor::f32s(&format!("{name}.scale"), &[v], &rounded.scale)]
+    vec![tensor::around_128(&weight, &[v, d], &rows), tensor::f32s(&format!("{name}.scale"), &[v], &rounded.scale)]
 }
 
 /// Weight [out, in] and bias, empty where there is none.
@@ -180,10 +180,12 @@ fn embed_function(precision: Precision, report: Option<&ReportConfig>) -> Functi
     if int8 {
         f.input("scale");
     }
+    linear::constants(&mut f, &[precision]);
     f.op("Gather", &["weight", "input_ids"], "rows");
     let mut text = "rows";
     if int8 {
-        f.cast("rows", DataType::Float, "steps");
+        f.cast("rows", DataType::Float, "bytes");
+        f.op("Sub", &["bytes", linear::OFFSET], "steps");
         f.op("Gather", &["scale", "input_ids"], "row_scales");
         f.integers("last_axis", &[-1]);
         f.op("Unsqueeze", &["row_scales", "last_axis"], "column_scales");
@@ -194,7 +196,6 @@ fn embed_function(precision: Precision, report: Option<&ReportConfig>) -> Functi
         f.input("image_tokens");
         linear::declare(&mut f, precision, "fc1");
         linear::declare(&mut f, precision, "fc2");
-        linear::constants(&mut f, &[precision]);
         linear::body(&mut f, precision, "image_tokens", "fc1", "fc1");
         encoder::gelu(&mut f, "fc1", "fc1_gelu");
         linear::body(&mut f, precision, "fc1_gelu", "fc2", "image");

@@ -23,8 +23,8 @@ pub(super) fn declare(f: &mut Function, precision: Precision, part: &str) {
 /// `output` = `x` · weight + bias.
 ///
 /// In int8 this states all the arithmetic: every row of x (a token) is rounded to 127 steps of its largest magnitude,
-/// ties to even; products are summed in int32 (an offset of 128 makes the operand unsigned and is taken off again);
-/// the sums are scaled by the row and then by the column.
+/// ties to even; products are summed in int32; the sums are scaled by the row and then by the column. Both operands are
+/// bytes around 128, not signed ones: ONNX Runtime's product of unsigned with signed bytes saturates on x86 without VNNI.
 pub(super) fn body(f: &mut Function, precision: Precision, x: &str, part: &str, output: &str) {
     let (weight, bias) = (format!("{part}_weight"), format!("{part}_bias"));
     let name = |value: &str| format!("{part}_{value}");
@@ -45,7 +45,7 @@ pub(super) fn body(f: &mut Function, precision: Precision, x: &str, part: &str, 
             f.op("Round", &[&name("in_steps")], &name("steps"));
             f.op("Add", &[&name("steps"), OFFSET], &name("shifted"));
             f.cast(&name("shifted"), DataType::Uint8, &name("x_u8"));
-            f.op("MatMulInteger", &[&name("x_u8"), &weight, ZERO_POINT], &name("sum_i32"));
+            f.op("MatMulInteger", &[&name("x_u8"), &weight, ZERO_POINT, ZERO_POINT], &name("sum_i32"));
             f.cast(&name("sum_i32"), DataType::Float, &name("sum"));
             f.op("Div", &[&name("peak"), STEPS], &name("row_scale"));
             f.op("Mul", &[&name("sum"), &name("row_scale")], &name("by_row"));
@@ -57,7 +57,8 @@ pub(super) fn body(f: &mut Function, precision: Precision, x: &str, part: &str, 
 
 const TINY: &str = "tiny";
 const STEPS: &str = "steps_127";
-const OFFSET: &str = "offset_128";
+/// What a byte of 128 stands for is 0.
+pub(super) const OFFSET: &str = "offset_128";
 const ZERO_POINT: &str = "zero_point_128";
 
 /// The constants that int8 layers share; once per function, before the first layer.
@@ -79,7 +80,7 @@ pub(super) fn tensors(linear: &Linear, rounded: &Rounded, prefix: &str, part: &s
         Rounded::F32 => vec![tensor::f32s(&name("weight"), &dims, &linear.weight), bias],
         Rounded::F16 => vec![half(&name("weight"), &dims, &linear.weight)?, bias],
         Rounded::Int8(rounded) => vec![
-            tensor::i8s(&name("weight"), &dims, &rounded.values),
+            tensor::around_128(&name("weight"), &dims, &rounded.values),
             tensor::f32s(&name("scale"), &dims[1..], &rounded.scale),
             bias,
         ],

@@ -17,8 +17,9 @@ pub(super) fn f16s(name: &str, dims: &[usize], bytes: Vec<u8>) -> TensorProto {
     raw(name, dims, DataType::Float16, bytes)
 }
 
-pub(super) fn i8s(name: &str, dims: &[usize], values: &[i8]) -> TensorProto {
-    raw(name, dims, DataType::Int8, values.iter().map(|v| v.to_le_bytes()[0]).collect())
+/// `values` + 128, as unsigned bytes.
+pub(super) fn around_128(name: &str, dims: &[usize], values: &[i8]) -> TensorProto {
+    raw(name, dims, DataType::Uint8, values.iter().map(|v| v.cast_unsigned() ^ 0x80).collect())
 }
 
 pub(super) fn u8_scalar(value: u8) -> TensorProto {

@@ -13,7 +13,7 @@ use super::parts::{INT8_BLOCK, Parts, block_function};
 use super::patch_embed::PatchEmbed;
 use super::segmentation::Segmentation;
 use crate::error::Result;
-use crate::model::onnx::{DOMAIN, INT8, Node, OnnxFile, refused};
+use crate::model::onnx::{DOMAIN, Node, OnnxFile, refused};
 use crate::model::{SegmentationSizes, manifest};
 use crate::preprocess::MAX_SIDE;
 
@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
     pub fn linear(&self, input: &mut usize, k: usize, n: usize) -> Result<Linear> {
         let weight = self.tensor(*input)?;
         weight.expect_shape(&[k, n])?;
-        if weight.data_type == INT8 {
+        if weight.is_int8() {
             let scale = self.floats(*input + 1, &[n])?;
             let bias = self.floats(*input + 2, &[n])?;
             *input += 3;

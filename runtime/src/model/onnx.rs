@@ -66,6 +66,8 @@ pub struct Tensor<'a> {
 
 /// ONNX's number for f32.
 pub const FLOAT: i64 = 1;
+/// ONNX's number for u8.
+pub const UINT8: i64 = 2;
 /// ONNX's number for i8.
 pub const INT8: i64 = 3;
 /// ONNX's number for f16.
@@ -184,15 +186,24 @@ impl Tensor<'_> {
         }
     }
 
-    /// The values as i8.
+    /// Whether these are int8 weights: bytes around 128, or signed ones as in older files.
+    pub fn is_int8(&self) -> bool {
+        matches!(self.data_type, UINT8 | INT8)
+    }
+
+    /// The values of int8 weights.
     ///
     /// # Errors
     /// For any other type.
     pub fn to_i8(&self) -> Result<Vec<i8>> {
-        if self.data_type != INT8 {
-            return Err(refused(format!("tensor `{}` has element type {}, expected i8", self.name, self.data_type)));
-        }
-        Ok(self.raw.iter().map(|b| *b as i8).collect())
+        let flip = match self.data_type {
+            UINT8 => 0x80,
+            INT8 => 0,
+            other => {
+                return Err(refused(format!("tensor `{}` has element type {other}, expected u8 or i8", self.name)));
+            }
+        };
+        Ok(self.raw.iter().map(|b| (b ^ flip).cast_signed()).collect())
     }
 }
 
@@ -266,7 +277,7 @@ fn tensor(bytes: &[u8]) -> Result<Tensor<'_>> {
     let mut length: usize = match tensor.data_type {
         FLOAT => 4,
         FLOAT16 => 2,
-        INT8 => 1,
+        UINT8 | INT8 => 1,
         // Other types belong to foreign graphs, which tract reads by itself.
         _ => return Ok(tensor),
     };
@@ -342,5 +353,13 @@ mod tests {
         file.extend_from_slice(&graph);
         let error = OnnxFile::parse(&file).unwrap_err();
         assert!(error.message().contains("`w`"), "{error}");
+    }
+
+    #[test]
+    fn int8_weights_are_bytes_around_128_or_signed_ones() {
+        let tensor = |data_type, raw| Tensor { name: "w", dims: vec![4], data_type, raw };
+        assert_eq!(tensor(UINT8, &[0, 127, 128, 255]).to_i8().unwrap(), [-128, -1, 0, 127]);
+        assert_eq!(tensor(INT8, &[128, 255, 0, 127]).to_i8().unwrap(), [-128, -1, 0, 127]);
+        assert!(tensor(FLOAT, &[0; 16]).to_i8().unwrap_err().message().contains("`w`"));
     }
 }

@@ -8,7 +8,7 @@ use crate::engine::from_file::{Reader, each_once};
 use crate::engine::isa_error;
 use crate::engine::linear::Linear;
 use crate::error::Result;
-use crate::model::onnx::{DOMAIN, INT8, Node, OnnxFile, refused};
+use crate::model::onnx::{DOMAIN, Node, OnnxFile, refused};
 
 /// The functions of a block, fp32 and int8.
 const BLOCKS: [&str; 2] = ["DecoderBlock", "DecoderBlockInt8"];
@@ -57,7 +57,7 @@ fn embedding(reader: &Reader<'_>, at: &mut usize, v: usize, d: usize) -> Result<
     let table = reader.tensor(*at)?;
     table.expect_shape(&[v, d])?;
     *at += 1;
-    if table.data_type != INT8 {
+    if !table.is_int8() {
         return Ok(Embedding::F32(table.to_f32()?));
     }
     *at += 1;
