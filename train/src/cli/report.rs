@@ -17,8 +17,10 @@ use crate::files;
 use crate::pretrain::device::on;
 use crate::probe::folder;
 use crate::report::batch::Images;
-use crate::report::corpus::{MIN_REPORTS, Text, texts};
+use crate::report::corpus::{Example, MIN_REPORTS, Text, texts};
 use crate::report::image_tokens::ImageTokens;
+use crate::report::rarity::{repeated, repeats};
+use crate::report::standard::Standard;
 use crate::report::tokenizer::{END, START, Tokenizer};
 use crate::report::train::{deadline, state_path};
 use crate::report::{Config, Corpus, Removed, TrainJob, weights};
@@ -103,22 +105,27 @@ impl Report {
         let encoder = Encoder::from_checkpoint(&self.out, self.image_size, self.limits.limits(), self.common.threads)?;
         let source = ImageTokens::new(&encoder, config.pool);
         let cache = self.cache.clone().unwrap_or_else(|| self.out.join("features"));
-        let featured = featured(&source, &dataset, &cache, "image tokens", self.common.quiet)?;
+        let mut featured = featured(&source, &dataset, &cache, "image tokens", self.common.quiet)?;
         let mut removed = Removed::default();
         let written = texts(&featured.dataset, &config.cleaning, self.compose, &mut removed);
         self.say(&featured, &written, &removed);
         let start = self.start(&config, &featured.dataset, &written)?;
         let ends = (start.start, start.end);
         let corpus = Corpus::new(&featured.dataset, &written, &start.tokenizer, ends, config.max_tokens)?;
+        let films: Vec<usize> = corpus.train.iter().map(|example| example.film).collect();
+        let standard = Standard::of(&featured.features, encoder.dim(), &films);
+        standard.apply(&mut featured.features);
         let projector = weights::fresh_projector(encoder.dim(), config.projector, start.llama.hidden_size, config.seed);
         let tokenizer = start.tokenizer.to_json()?;
         let identity = format!("{config:?}\n{}\n{tokenizer}\n{corpus:?}\n{:?}", source.key(), start.llama);
         let fingerprint: String = Sha256::digest(identity).iter().map(|b| format!("{b:02x}")).collect();
-        let order = order(&featured.dataset, &corpus, config.balance);
+        let order = order(&featured.dataset, &corpus.train, &written, &config);
+        let looked_at = order_of_looks(&corpus.val, &written, &config);
         let job = TrainJob {
             config: &config,
             corpus: &corpus,
             order: &order,
+            looked_at: &looked_at,
             images: Images { features: &featured.features, width: encoder.dim() },
             llama: &start.llama,
             start: (&start.weights, &projector),
@@ -129,7 +136,8 @@ impl Report {
             deadline: deadline(self.max_minutes),
             quiet: self.common.quiet,
         };
-        let outcome = on(self.device.into(), job)?;
+        let mut outcome = on(self.device.into(), job)?;
+        standard.fold(&mut outcome.projector);
         let report = ReportConfig {
             encoder_width: encoder.dim(),
             grid: source.grid(),
@@ -252,11 +260,25 @@ fn copy_probes(encoder: &Path, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Positions in the train reports, smaller sources repeated.
-fn order(dataset: &Dataset, corpus: &Corpus, balance: f64) -> Vec<usize> {
-    let films: Vec<usize> = corpus.train.iter().map(|example| example.film).collect();
+/// Positions in the train reports; those of smaller sources and of rarer findings are repeated.
+fn order(dataset: &Dataset, train: &[Example], written: &[Text], config: &Config) -> Vec<usize> {
+    let films: Vec<usize> = train.iter().map(|example| example.film).collect();
     let place: BTreeMap<usize, usize> = films.iter().enumerate().map(|(i, film)| (*film, i)).collect();
-    balanced(dataset, &films, balance).into_iter().filter_map(|film| place.get(&film).copied()).collect()
+    let by_source = balanced(dataset, &films, config.balance);
+    let order: Vec<usize> = by_source.into_iter().filter_map(|film| place.get(&film).copied()).collect();
+    repeated(&order, &repeats(&texts_of(train, written), config.rarity))
+}
+
+/// Positions in the val reports; those of rarer findings are repeated as in train.
+fn order_of_looks(val: &[Example], written: &[Text], config: &Config) -> Vec<usize> {
+    let all: Vec<usize> = (0..val.len()).collect();
+    repeated(&all, &repeats(&texts_of(val, written), config.rarity))
+}
+
+/// The text of each of `examples`.
+fn texts_of<'a>(examples: &[Example], written: &'a [Text]) -> Vec<&'a str> {
+    let text: BTreeMap<usize, &str> = written.iter().map(|text| (text.film, text.text.as_str())).collect();
+    examples.iter().map(|example| text.get(&example.film).copied().unwrap_or_default()).collect()
 }
 
 fn training_data(dataset: &Dataset, written: &[Text]) -> Vec<TrainingData> {

@@ -64,6 +64,8 @@ pub struct Config {
     pub patience: usize,
     /// How much smaller sources are repeated: 0 = as they are, 1 = all alike.
     pub balance: f64,
+    /// How much reports that assert rarer findings are repeated: 0 = as they are, 1 = all findings alike.
+    pub rarity: f64,
     /// Of the matrix products.
     pub precision: Precision,
     /// Of everything drawn.
@@ -99,6 +101,7 @@ impl Default for Config {
             look_films: 256,
             patience: 5,
             balance: 0.0,
+            rarity: 0.0,
             precision: Precision::F32,
             seed: 1,
             cleaning: Cleaning::default(),
@@ -132,10 +135,10 @@ impl Config {
         if self.vocabulary < 300 || !(8..=4_096).contains(&self.max_tokens) || self.batch == 0 || self.look_every == 0 {
             return wrong("vocabulary must be at least 300, max_tokens 8 to 4096, batch and look_every above 0");
         }
-        let shares = [self.smoothing, self.image_dropout, self.warmup, self.balance];
+        let shares = [self.smoothing, self.image_dropout, self.warmup, self.balance, self.rarity];
         if shares.iter().any(|share| !(0.0..=1.0).contains(share)) || self.smoothing >= 1.0 || self.image_dropout >= 1.0
         {
-            return wrong("smoothing, image_dropout, warmup and balance are shares");
+            return wrong("smoothing, image_dropout, warmup, balance and rarity are shares");
         }
         Ok(())
     }

@@ -7,6 +7,8 @@ pub mod config;
 pub mod corpus;
 pub mod image_tokens;
 pub mod model;
+pub mod rarity;
+pub mod standard;
 pub mod state;
 pub mod tokenizer;
 pub mod train;

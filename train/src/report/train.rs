@@ -36,6 +36,8 @@ pub struct TrainJob<'a> {
     pub corpus: &'a Corpus,
     /// How often each training report is drawn in an epoch, as positions.
     pub order: &'a [usize],
+    /// How often each val report counts in a look, as positions: by the same rule, or the best look is another training's.
+    pub looked_at: &'a [usize],
     /// Films.
     pub images: Images<'a>,
     /// Sizes of the decoder.
@@ -195,10 +197,10 @@ impl<B: AutodiffBackend> Run<'_, B> {
 
     /// Looks at val; false when patience is up.
     fn look(&mut self, bar: &ProgressBar) -> Result<bool> {
-        let TrainJob { config, corpus, images, .. } = self.job;
+        let TrainJob { config, corpus, images, looked_at, .. } = self.job;
         let phase = self.position.phase;
         let writer = self.writer.valid();
-        let val: Vec<&Example> = spread(&corpus.val, config.look_films);
+        let val: Vec<&Example> = spread(looked_at, config.look_films).map(|position| &corpus.val[position]).collect();
         let (mut sums, mut tokens) = ([0.0, 0.0], 0.0);
         for chunk in val.chunks(config.batch) {
             let weight = chunk.iter().map(|e| e.tokens.len() as f64 - 1.0).sum::<f64>();
@@ -254,9 +256,9 @@ impl<B: AutodiffBackend> Run<'_, B> {
 }
 
 /// At most `most` of `all`, evenly.
-fn spread(all: &[Example], most: usize) -> Vec<&Example> {
+fn spread(all: &[usize], most: usize) -> impl Iterator<Item = usize> {
     let step = all.len().div_ceil(most.max(1)).max(1);
-    all.iter().step_by(step).collect()
+    all.iter().step_by(step).copied()
 }
 
 fn number<B: burn::tensor::backend::Backend>(loss: Tensor<B, 1>) -> f64 {
