@@ -60,7 +60,32 @@ fn int8_stays_close_to_the_checkpoint_on_films() {
 
 #[test]
 fn chest_films_are_rarely_flagged_and_other_pictures_are() {
-    let engine = Engine::from_file(&model(), 2).expect("loads");
+    flags(&model());
+}
+
+#[test]
+fn the_tiny_model_is_small_and_flags_as_the_other_does() {
+    let tiny = root().join("models/rad-dino-tiny.onnx");
+    let bytes = std::fs::metadata(&tiny).expect("committed").len();
+    assert!(bytes <= 7_000_000, "{bytes} bytes");
+    flags(&tiny);
+    let (demo, tiny) = (root().join("models/demo.png"), tiny.to_string_lossy().into_owned());
+    let args = ["infer", &demo.to_string_lossy(), "--model", &tiny, "--format", "json"];
+    let output = run("rad-dino-edge", &args);
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let line = &json_lines(&output)[0];
+    assert_eq!((&line["model"]["name"], &line["model"]["embed_dim"]), (&"rad-dino-tiny".into(), &192.into()));
+    let labels = |line: &serde_json::Value| -> Vec<String> {
+        let findings = line["findings"].as_array().expect("findings").iter();
+        findings.map(|finding| finding["label"].as_str().expect("a label").to_owned()).collect()
+    };
+    let small = run("rad-dino-edge", &["infer", &demo.to_string_lossy(), "--format", "json"]);
+    assert_eq!(labels(line), labels(&json_lines(&small)[0]), "it answers the same questions");
+}
+
+/// Holds the out-of-distribution limit of `model` to pictures that are no films, the demo scan, and test films.
+fn flags(model: &Path) {
+    let engine = Engine::from_file(model, 2).expect("loads");
     let entry = engine.manifest().and_then(|m| m.out_of_distribution.clone()).expect("a limit");
     let distance = Distance::new(&entry, engine.shape().embed_dim).expect("fits");
     let flagged = |film: &Path| distance.of(&hidden(&engine, film)[..engine.shape().embed_dim]) > distance.limit();
