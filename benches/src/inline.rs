@@ -30,7 +30,8 @@ fn body(function: &pb::FunctionProto, call: &pb::NodeProto, index: usize) -> Vec
     let rename = |name: &String| match names.get(&**name) {
         Some(outer) => outer.clone(),
         None if name.is_empty() => String::new(),
-        None => format!("{name}.{index}"),
+        // a graph may have values called `name.index` itself
+        None => format!("{index}/{name}"),
     };
     let nodes = function.node.iter().map(|node| {
         let mut node = node.clone();
