@@ -19,12 +19,14 @@ LARGEST_WITH_MODEL_MB=50
 [ $# -ge 1 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 target="$1"
 shift
-static=false features=(--locked) largest=$LARGEST_WITH_MODEL_MB with=with-model
+# of the default features foreign-threads is left out: it costs more than any other, for graphs that are not ours
+features=engine,dicom,service,embedded-model
+static=false largest=$LARGEST_WITH_MODEL_MB with=with-model
 for option in "$@"; do
     case "$option" in
     --static) static=true ;;
     --without-model)
-        features+=(--no-default-features --features engine,dicom,service)
+        features=engine,dicom,service
         largest=$LARGEST_MB with=without-model
         ;;
     *) fail "unknown option $option" "see the head of $0" ;;
@@ -41,7 +43,7 @@ case "$target" in
     ;;
 *) if $static; then
         [ "$target" != aarch64-unknown-linux-gnu ] || need_gcc
-        RUSTFLAGS+=" -C target-feature=+crt-static" kind=static
+        RUSTFLAGS+=" -C target-feature=+crt-static $(folding_flags)" kind=static
     else
         need_zig
         build=(cargo-zigbuild zigbuild) triple="$target.$GLIBC"
@@ -53,9 +55,10 @@ export CARGO_TARGET_DIR="$out/$kind${RDE_RUST:+-$RDE_RUST}"
 
 note "building $target, $kind, $with"
 cd "$root"
-"${build[@]}" --release -p rad-dino-edge --bin rad-dino-edge --target "$triple" "${features[@]}" >&2
+"${build[@]}" --profile deploy -p rad-dino-edge --bin rad-dino-edge --target "$triple" --locked \
+    --no-default-features --features "$features" >&2
 binary="$out/rad-dino-edge-$target-$kind-$with"
-cp "$CARGO_TARGET_DIR/$target/release/rad-dino-edge" "$binary"
+cp "$CARGO_TARGET_DIR/$target/deploy/rad-dino-edge" "$binary"
 
 bytes="$(stat -c %s "$binary")"
 libraries="$(readelf -dW "$binary" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort | tr '\n' ' ')"

@@ -100,6 +100,14 @@ RUSTC
     note "$("$RUSTC" --version)"
 }
 
+# Functions that came out alike are linked once: by the lld that rustup brings; without it the binary is larger.
+folding_flags() {
+    local tools
+    tools="$("${RUSTC:-rustc}" --print sysroot)/lib/rustlib/$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')/bin/gcc-ld"
+    [ -x "$tools/ld.lld" ] || return 0
+    echo "-C link-arg=-fuse-ld=lld -C link-arg=-B$tools -C link-arg=-Wl,--icf=safe"
+}
+
 # Same bytes from any folder: no path of this machine gets into the binary.
 reproducible_flags() {
     echo "--remap-path-prefix=$root=/rad-dino-edge --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"

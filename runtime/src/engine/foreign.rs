@@ -44,7 +44,7 @@ impl Foreign {
             model.set_input_fact(0, f32::fact([1, 3, side, side]).into())?;
             model.into_optimized()?.into_runnable()
         })?;
-        let executor = if threads > 1 { Executor::multithread(threads) } else { Executor::SingleThread };
+        let executor = executor(threads);
         let names = file.outputs.iter().map(|name| (*name).to_string()).collect();
         let shape = Shape { image_size: side, patch_size: 1, embed_dim: 0, prefix_tokens: 1, patches: 0 };
         let mut foreign = Foreign { plan, executor, names, shape };
@@ -86,6 +86,16 @@ impl Foreign {
         }
         Outputs::new(merged)
     }
+}
+
+#[cfg(feature = "foreign-threads")]
+fn executor(threads: usize) -> Executor {
+    if threads > 1 { Executor::multithread(threads) } else { Executor::SingleThread }
+}
+
+#[cfg(not(feature = "foreign-threads"))]
+fn executor(_: usize) -> Executor {
+    Executor::SingleThread
 }
 
 /// tract is not ours; should it panic on a hostile graph, it costs this model and nothing else.
