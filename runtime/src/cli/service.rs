@@ -32,7 +32,7 @@ pub struct ServiceOptions {
     /// Model file; without it the embedded model.
     #[arg(long, value_name = "FILE", env = "RDE_MODEL")]
     pub model: Option<PathBuf>,
-    /// Decoder that writes reports: a file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else
+    /// What words reports: a decoder or a retrieval file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else
     /// the embedded one; where there is none, fixed sentences over the probes].
     #[arg(long, value_name = "FILE", env = "RDE_DECODER")]
     pub decoder: Option<PathBuf>,
@@ -140,11 +140,11 @@ impl ServiceOptions {
         })
     }
 
-    /// Loads the model and the decoder that writes its reports.
+    /// Loads the model and what words its reports.
     pub fn reader(&self) -> Result<Reader> {
         let common = Common { quiet: self.quiet, threads: self.threads.unwrap_or(0) };
         let choice = ModelChoice { model: self.model.clone() };
-        let reader = model::reader(&choice, &common)?;
+        let reader = model::reader(&choice, &common)?.for_many()?;
         model::writing(reader, self.decoder.as_deref(), &choice, self.report_grounded.unwrap_or(true))
     }
 

@@ -53,7 +53,7 @@ impl Engine {
         let grid = image_size / patch;
         let positions = position::interpolate(weights, grid, interpolation)?;
         let parts = from_weights::parts(weights, &positions, grid, probes);
-        let source = ours(parts, isa, threads)?;
-        Self::assemble(source, None, preprocessing, sha256, isa, threads, pool)
+        let source = ours(parts, isa, pool)?;
+        Self::assemble(source, None, preprocessing, sha256, isa, threads)
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod from_file;
 mod from_weights;
 mod graph;
 pub mod heads;
+mod lane;
 pub(crate) mod linear;
 mod norm;
 mod operator;
@@ -25,8 +26,8 @@ mod turn;
 use std::path::Path;
 use std::sync::Arc;
 
+use rad_dino_kernels::Isa;
 use rad_dino_kernels::map::MappedFile;
-use rad_dino_kernels::{Isa, kernels};
 use sha2::{Digest, Sha256};
 use tract_onnx::prelude::*;
 
@@ -45,10 +46,11 @@ pub use outputs::Outputs;
 pub use parts::Parts;
 pub use patch_embed::PatchEmbed;
 pub use trace::LayerInputs;
+pub use turn::Visit;
 
 use foreign::Foreign;
-use scratch::Scratch;
-use turn::Turn;
+use lane::Lane;
+use turn::{Share, Turn};
 
 /// Shape of what goes in and out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +67,8 @@ pub struct Shape {
     pub patches: usize,
 }
 
-/// A loaded model, ready to run. Threads may share it: runs are serialised in the order in which they were asked for, and
-/// results do not depend on the number of threads.
+/// A loaded model, ready to run. Threads may share it: runs begin in the order in which they were asked for, and results do
+/// not depend on the number of threads.
 #[derive(Debug)]
 pub struct Engine {
     source: Source,
@@ -76,13 +78,16 @@ pub struct Engine {
     sha256: String,
     isa: Isa,
     threads: usize,
-    pool: rayon::ThreadPool,
     turn: Turn,
 }
 
 #[derive(Debug)]
 enum Source {
-    Ours { plan: Arc<TypedRunnableModel>, network: Arc<Network>, names: Vec<String> },
+    /// The lane of all threads; of [`Engine::for_many`] also two of half the threads each.
+    Ours {
+        lane: Lane,
+        halves: Option<Box<[Lane; 2]>>,
+    },
     Foreign(Foreign),
 }
 
@@ -139,11 +144,15 @@ impl Engine {
         let preprocessing = manifest.as_ref().map(|m| m.preprocessing.clone());
         let (source, sha256) = if file.is_ours() {
             let (parts, sha256) = pool.join(|| from_file::parts(&file, isa), || hex(bytes));
-            (ours(parts?, isa, threads)?, sha256)
+            (ours(parts?, isa, pool)?, sha256)
         } else {
             (Source::Foreign(Foreign::load(bytes, &file, image_size, threads)?), hex(bytes))
         };
-        Self::assemble(source, manifest, preprocessing, sha256, isa, threads, pool)
+        let threads = match &source {
+            Source::Foreign(_) if !cfg!(feature = "foreign-threads") => 1,
+            _ => threads,
+        };
+        Self::assemble(source, manifest, preprocessing, sha256, isa, threads)
     }
 
     fn assemble(
@@ -153,12 +162,11 @@ impl Engine {
         sha256: String,
         isa: Isa,
         threads: usize,
-        pool: rayon::ThreadPool,
     ) -> Result<Self> {
         let shape = match &source {
-            Source::Foreign(foreign) => foreign.shape,
-            Source::Ours { network, .. } => {
-                let embed = &network.parts.patch_embed;
+            Source::Foreign(graph) => graph.shape,
+            Source::Ours { lane, .. } => {
+                let embed = &lane.network.parts.patch_embed;
                 Shape {
                     image_size: embed.image_size(),
                     patch_size: embed.patch_size,
@@ -179,7 +187,7 @@ impl Engine {
         if let Some(manifest) = &manifest {
             check_heads(manifest, &source)?;
         }
-        Ok(Engine { source, shape, manifest, preprocessing, sha256, isa, threads, pool, turn: Turn::default() })
+        Ok(Engine { source, shape, manifest, preprocessing, sha256, isa, threads, turn: Turn::default() })
     }
 
     /// Runs `n` images, `pixel_values` [n, 3, S, S], already normalised.
@@ -192,22 +200,43 @@ impl Engine {
             let message = format!("{} pixel values are not {n} images of 3×{size}×{size}", pixel_values.len());
             return Err(Error::new(ErrorKind::Internal, message));
         }
-        // One forward pass at a time: the scratch is shared. The guard is taken outside the pool, so that no worker
-        // waits for it while it runs another's tasks.
-        let _turn = self.turn.take();
+        // One pass at a time in a lane, whose scratch it uses. The turn is taken outside the lane's threads, so that none of
+        // them waits for it while it runs another's tasks.
         match &self.source {
-            Source::Foreign(foreign) => foreign.run(pixel_values, n),
-            Source::Ours { plan, names, network } => {
-                let input = Tensor::from_shape(&[n, 3, size, size], pixel_values).map_err(internal)?;
-                let results = self.pool.install(|| plan.run(tvec!(input.into_tvalue()))).map_err(internal)?;
-                let tensors = names.iter().zip(&results);
-                let tensors = tensors.filter_map(|(name, value)| outputs::NamedTensor::from_tract(name.clone(), value));
-                let (prefix, tokens) = (self.shape.prefix_tokens, self.shape.prefix_tokens + self.shape.patches);
-                let attention = network.context.take_attention();
-                let attention = attention.chunks_exact(tokens).flat_map(|image| &image[prefix..]).copied().collect();
-                Ok(Outputs::new(tensors.collect())?.with(attention, network.context.heads_time()))
+            Source::Foreign(graph) => {
+                let _turn = self.turn.take(false);
+                graph.run(pixel_values, n)
+            }
+            Source::Ours { lane, halves } => {
+                let turn = self.turn.take(halves.is_some());
+                let lane = match (turn.share, halves) {
+                    (Share::Half(half), Some(halves)) => halves.get(half).unwrap_or(lane),
+                    _ => lane,
+                };
+                lane.run(pixel_values, n)
             }
         }
+    }
+
+    /// Says, until it is dropped, that the caller is about to ask for passes: after [`Engine::for_many`] several such callers
+    /// get half of the threads each, however their passes fall.
+    pub fn visit(&self) -> Visit<'_> {
+        self.turn.visit()
+    }
+
+    /// Made ready for many callers at once: while several wait or visit, two passes run side by side on half of the threads each,
+    /// which takes less time than one after the other on all. Costs the memory of two more lanes; the weights are shared.
+    ///
+    /// # Errors
+    /// When no threads can be started.
+    pub fn for_many(mut self) -> Result<Self> {
+        if let Source::Ours { lane, halves } = &mut self.source
+            && self.threads > 1
+        {
+            let half = self.threads.div_ceil(2);
+            *halves = Some(Box::new([lane.beside(half)?, lane.beside(half)?]));
+        }
+        Ok(self)
     }
 
     /// The manifest in the file, if it has one.
@@ -243,7 +272,7 @@ impl Engine {
     /// The model's heads, when the graph has them.
     pub fn heads(&self) -> Option<&heads::Heads> {
         match &self.source {
-            Source::Ours { network, .. } => network.parts.heads.as_ref(),
+            Source::Ours { lane, .. } => lane.heads(),
             Source::Foreign(_) => None,
         }
     }
@@ -251,44 +280,39 @@ impl Engine {
     /// The fused operators and what they run on, for those who take the network apart; None for a foreign graph.
     pub fn network(&self) -> Option<&Network> {
         match &self.source {
-            Source::Ours { network, .. } => Some(network),
+            Source::Ours { lane, .. } => Some(&lane.network),
             Source::Foreign(_) => None,
         }
     }
 
     /// Runs `task` on the engine's threads, while no pass runs.
     pub fn alone<T: Send>(&self, task: impl FnOnce() -> T + Send) -> T {
-        let _turn = self.turn.take();
-        self.pool.install(task)
+        let _turn = self.turn.take(false);
+        match &self.source {
+            Source::Ours { lane, .. } => lane.install(task),
+            Source::Foreign(_) => task(),
+        }
     }
 
     /// For each patch of one image's tokens [1+R+P, D], what column `output` of `head` would say if every patch looked
     /// like it: [P] logits. None when the model lacks the head.
     pub fn patch_evidence(&self, head: &str, output: usize, tokens: &[f32]) -> Option<Vec<f32>> {
-        let Source::Ours { network, .. } = &self.source else { return None };
-        let heads = network.parts.heads.as_ref()?;
+        let Source::Ours { lane, .. } = &self.source else { return None };
+        let heads = lane.heads()?;
         let head = heads.heads.iter().find(|h| h.name == head)?;
-        Some(heads.evidence(&network.context, head, output, tokens))
+        Some(heads.evidence(&lane.network.context, head, output, tokens))
     }
 }
 
-/// tract's plan over the fused operators of `parts`.
-fn ours(parts: Parts, isa: Isa, threads: usize) -> Result<Source> {
-    let kernels = kernels(isa).map_err(isa_error)?;
-    let skeleton = graph::skeleton(&parts);
-    let names = skeleton.graph.iter().flat_map(|g| &g.output).map(|o| o.name.clone()).collect();
-    let context = Context::new(kernels, Scratch::new(threads, &parts));
-    let network = Arc::new(Network { parts, context });
-    let plan = operator::parse(&skeleton, network.clone())
-        .and_then(|model| model.into_optimized()?.into_runnable())
-        .map_err(internal)?;
-    Ok(Source::Ours { plan, network, names })
+/// The network of `parts`, run by `pool`.
+fn ours(parts: Parts, isa: Isa, pool: rayon::ThreadPool) -> Result<Source> {
+    Ok(Source::Ours { lane: Lane::new(Arc::new(parts), isa, pool)?, halves: None })
 }
 
 /// A manifest's labels must be the graph's outputs, so that no label is given to another one's number.
 fn check_heads(manifest: &Manifest, source: &Source) -> Result<()> {
-    let Source::Ours { network, .. } = source else { return Ok(()) };
-    let outputs = network.parts.heads.iter().flat_map(heads::Heads::outputs);
+    let Source::Ours { lane, .. } = source else { return Ok(()) };
+    let outputs = lane.heads().into_iter().flat_map(heads::Heads::outputs);
     let graph: Vec<_> = outputs.map(|(name, shape)| (name, shape.first().copied().unwrap_or(0))).collect();
     let declared = manifest.heads.declared().into_iter();
     let declared: Vec<_> = declared.map(|(name, outputs)| (manifest::Heads::output_name(name), outputs)).collect();
@@ -321,8 +345,12 @@ fn pool(threads: usize) -> Result<(rayon::ThreadPool, usize)> {
             Error::new(ErrorKind::Usage, format!("{threads} threads are too many")).hint("use --threads ≤ 1024")
         );
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    Ok((pool.map_err(|e| Error::new(ErrorKind::Internal, "no threads can be started").source(e))?, threads))
+    Ok((self::threads(threads)?, threads))
+}
+
+fn threads(count: usize) -> Result<rayon::ThreadPool> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
+    pool.map_err(|e| Error::new(ErrorKind::Internal, "no threads can be started").source(e))
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

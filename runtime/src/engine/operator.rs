@@ -31,7 +31,7 @@ pub struct Fused {
 #[derive(Debug)]
 pub struct Network {
     /// The weights.
-    pub parts: Parts,
+    pub parts: Arc<Parts>,
     /// Kernels and scratch.
     pub context: Context,
 }

@@ -76,7 +76,7 @@ impl Scratch {
         [CHUNK, CHUNK / 2].into_iter().find(busy).unwrap_or(CHUNK / 4)
     }
 
-    /// The per-image scratch. Only one forward pass runs at a time, so it is never contended.
+    /// The per-image scratch. Only one forward pass runs at a time in a lane, so it is never contended.
     pub fn image(&self) -> MutexGuard<'_, ImageScratch> {
         self.image.lock().unwrap_or_else(PoisonError::into_inner)
     }

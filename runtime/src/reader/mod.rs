@@ -16,16 +16,15 @@ use crate::output::heatmap;
 use crate::output::json::{Answer, Embedding, EngineInfo, INFER_SCHEMA, Input, Model, Timing, Warning, milliseconds};
 use crate::preprocess::{Geometry, preprocess};
 use crate::probe::{self, Attributes, Distance, FindingResult};
-use crate::report::decoder::Decoder;
-use crate::report::{self, Report, Writer};
+use crate::report::{self, Author, Report, Writer};
 use crate::scan::Scan;
 
 pub use maps::{Crop, Evidence, Maps};
 
 /// A model with labels, ready to read scans one after another.
 ///
-/// Threads may share it: the encoder's passes take turns, in the order in which they are asked for, and all else (resizing,
-/// the report, pictures) is done beside them, by who asked.
+/// Threads may share it: the encoder's passes take turns, in the order in which they are asked for (two at once after
+/// [`Reader::for_many`]), and all else (resizing, the report, pictures) is done beside them, by who asked.
 #[derive(Debug)]
 pub struct Reader {
     engine: Engine,
@@ -89,13 +88,22 @@ impl Reader {
         Ok(Reader { engine, manifest, name: name.to_string(), distance, writer: None })
     }
 
-    /// Reports are written by `decoder` from now on; without one they are fixed sentences. `grounded` leaves out what the
+    /// Made ready for many callers at once: see [`Engine::for_many`].
+    ///
+    /// # Errors
+    /// As [`Engine::for_many`].
+    pub fn for_many(mut self) -> Result<Self> {
+        self.engine = self.engine.for_many()?;
+        Ok(self)
+    }
+
+    /// Reports are worded by `author` from now on; without one they are fixed sentences. `grounded` leaves out what the
     /// probes contradict.
     ///
     /// # Errors
-    /// `Model` when it was trained with another encoder.
-    pub fn with_decoder(mut self, decoder: Decoder, grounded: bool) -> Result<Self> {
-        self.writer = Some(Writer::new(decoder, self.engine.shape(), &self.manifest.parent_sha256, grounded)?);
+    /// `Model` when it was made with another encoder.
+    pub fn with_author(mut self, author: Author, grounded: bool) -> Result<Self> {
+        self.writer = Some(Writer::new(author, self.engine.shape(), &self.manifest.parent_sha256, grounded)?);
         Ok(self)
     }
 
@@ -201,7 +209,7 @@ impl Reader {
         Ok(Reading { answer, cls, heatmap, heatmap_of, masks, maps })
     }
 
-    /// The decoder's report, or the template where there is no decoder or nothing of its text is left.
+    /// The author's report, or the template where there is none or nothing of its text is left.
     fn report(
         &self,
         outputs: &Outputs,
@@ -212,7 +220,8 @@ impl Reader {
         if let Some(writer) = &self.writer {
             let shape = self.engine.shape();
             let patches = outputs.hidden().get(shape.prefix_tokens * shape.embed_dim..).unwrap_or_default();
-            let (report, own) = writer.write(&patches[..shape.patches * shape.embed_dim], findings)?;
+            let cls = &outputs.hidden()[..shape.embed_dim];
+            let (report, own) = writer.write(cls, &patches[..shape.patches * shape.embed_dim], findings)?;
             warnings.extend(own);
             if let Some(report) = report {
                 return Ok(report);

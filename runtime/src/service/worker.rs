@@ -106,6 +106,7 @@ fn read(service: &Service, job: &Job) -> Result<Written> {
         return Ok(written);
     }
     let clock = Instant::now();
+    let _visit = service.reader.engine().visit();
     let limits = &service.settings.limits;
     let length = fs::metadata(&job.path).map_err(|e| Error::io(&job.path, e))?.len();
     if length > limits.max_file_bytes {

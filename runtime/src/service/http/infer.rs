@@ -75,6 +75,7 @@ pub(super) async fn infer(
 
 fn look(house: &House, bytes: Vec<u8>, options: &Options) -> Result<Vec<u8>, Problem> {
     let start = Instant::now();
+    let _visit = house.reader.engine().visit();
     let scan = scan::Options { voi: options.voi, ..scan::Options::from(&house.settings.limits) }.decode(&bytes);
     let scan = scan.map_err(|e| Problem::from(e).of(name(&sha256(&bytes))))?;
     let size = bytes.len() as u64;

@@ -1,7 +1,7 @@
 //! `serve`: films in by HTTP, the object of `infer` out, and a page to look at them. Nothing is kept.
 //!
 //! A request passes [`guard`] (Host, Origin, token), takes a place in the [`gate`], brings its body within limits of size
-//! and time, and waits for a slot; decoding, reading and drawing run on a blocking thread, the reader one at a time.
+//! and time, and waits for a slot; decoding, reading and drawing run on a blocking thread, the reader two at a time.
 
 mod assets;
 mod body;

@@ -32,7 +32,7 @@ pub(super) struct House {
 impl House {
     pub fn new(reader: Reader, settings: Settings, worklist: Option<Box<dyn Worklist>>) -> House {
         // All threads have work while films are decoded, and one film is decoded while the engine has them all. More would
-        // only take threads from the film that is in the engine, and overtake each other before it.
+        // only take threads from the films in the engine, and overtake each other before it.
         let slots = reader.engine().threads().max(2);
         let bytes = settings.limits.max_file_bytes.saturating_mul(2);
         let heads = &reader.manifest().heads;

@@ -72,7 +72,7 @@ function showFindings(findings, heat, setHeat) {
 function showReport(report, warnings) {
   $("report-part").hidden = !report;
   if (!report) return;
-  $("report-source").textContent = report.source === "template" ? "fixed sentences over the findings" : report.source;
+  $("report-source").textContent = { template: "fixed sentences over the findings", retrieval: "report of the most similar film" }[report.source] ?? report.source;
   const sentences = report.sentences ?? [{ text: report.text }];
   $("report").replaceChildren(...sentences.flatMap((sentence) => {
     const against = (sentence.contradicts ?? []).map(words).join(", ");
