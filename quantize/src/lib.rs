@@ -11,10 +11,12 @@ mod convert;
 mod decoder;
 #[cfg(feature = "distill")]
 pub mod distill;
+mod features;
 mod fold;
 mod fp16;
 mod int8;
 mod onnx;
+pub mod retrieval;
 mod rounded;
 pub mod site;
 mod smooth;

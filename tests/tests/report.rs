@@ -268,12 +268,54 @@ fn a_decoder_of_another_encoder_is_refused() {
     let bench = Bench::new(1e9).with_decoder(Some("0000"));
     let (exit, _, stderr) = bench.infer(&["--report"]);
     assert_eq!(exit, 3, "{stderr}");
-    assert!(stderr.contains("trained with another encoder"), "{stderr}");
+    assert!(stderr.contains("made with another encoder"), "{stderr}");
     let encoder = bench.at("model.onnx");
     let (exit, _, stderr) = bench.infer(&["--report", "--decoder", encoder.to_str().unwrap()]);
     assert_eq!(exit, 3, "an encoder is no decoder: {stderr}");
     assert_eq!(bench.infer(&["--report", "--decoder", "nowhere.onnx"]).0, 2);
     assert_eq!(bench.infer(&["--decoder", "nowhere.onnx"]).0, 2, "--decoder goes with --report");
+}
+
+#[test]
+fn the_report_of_the_most_similar_film_is_repeated_where_the_probes_agree() {
+    let bench = Bench::new(1e9);
+    let at = |name: &str| bench.at(name).to_str().unwrap().to_owned();
+    image::GrayImage::from_fn(90, 120, |x, y| image::Luma([((x * y) % 251) as u8])).save(at("b.png")).unwrap();
+    let rows = "file,source,split,licence,report\n\
+                b.png,S,train,CC0,There is a hiatal hernia.\n\
+                a.png,S,train,CC0,There is pneumonia. The heart is normal in size.\n\
+                a.png,S,test,CC0,Films of other splits stay out.\n\
+                missing.png,S,train,CC0,No such film.\n";
+    std::fs::write(at("films.csv"), rows).unwrap();
+    let make = |rows: &str, out: &str| {
+        run("rad-dino-quantize", &["retrieval", &at("model.onnx"), "--data", &at(rows), "--out", &at(out)])
+    };
+    let output = make("films.csv", "model.report.onnx");
+    assert_eq!(code(&output), 1, "one film is missing");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("reports of 2 films") && stderr.contains("missing.png"), "{stderr}");
+    let (exit, lines, stderr) = bench.infer(&["--report"]);
+    assert_eq!(exit, 0, "{stderr}");
+    let report = &lines[0]["report"];
+    assert_eq!((&report["source"], &report["text"]), (&"retrieval".into(), &"The heart is normal in size.".into()));
+    assert!(
+        report["sentences"][0]["confidence"].as_f64().unwrap() > 0.999,
+        "its own film is the most similar: {report}"
+    );
+    let kinds: Vec<&str> =
+        lines[0]["warnings"].as_array().unwrap().iter().map(|w| w["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["report_contradiction", "report_omission"]);
+    assert_eq!(watched(&bench, &["--decoder", &at("model.report.onnx")]), *report);
+
+    std::fs::write(at("none.csv"), "file,source,split,report\na.png,S,val,Not of train.\n").unwrap();
+    assert_eq!(code(&make("none.csv", "none.onnx")), 4);
+    assert!(!bench.at("none.onnx").exists());
+    let mut broken = std::fs::read(at("model.report.onnx")).unwrap();
+    let place = broken.windows(5).rposition(|bytes| bytes == b"films").unwrap();
+    broken[place..place + 5].copy_from_slice(b"other");
+    std::fs::write(at("broken.onnx"), broken).unwrap();
+    let (exit, _, stderr) = bench.infer(&["--report", "--decoder", &at("broken.onnx")]);
+    assert_eq!(exit, 3, "{stderr}");
 }
 
 #[test]

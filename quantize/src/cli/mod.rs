@@ -6,6 +6,7 @@ mod convert;
 mod decoder;
 #[cfg(feature = "distill")]
 mod distill;
+mod retrieval;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -39,6 +40,8 @@ enum Command {
     Memory(compare::Memory),
     /// Writes a report decoder's folder (Llama architecture, Hugging Face layout) as one ONNX file.
     Decoder(decoder::Arguments),
+    /// Writes films' CLS tokens and reports as one ONNX file: a scan then gets the report of the most similar film.
+    Retrieval(retrieval::Arguments),
     /// Teaches a small encoder a trained one's features.
     #[cfg(feature = "distill")]
     Distill(distill::Arguments),
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(calibrate) => calibrate::run(&calibrate, arguments.quiet),
         Command::Memory(memory) => compare::memory(&memory).map(|()| true),
         Command::Decoder(decoder) => decoder::run(&decoder, arguments.quiet).map(|()| true),
+        Command::Retrieval(retrieval) => retrieval::run(&retrieval, arguments.quiet),
         #[cfg(feature = "distill")]
         Command::Distill(distill) => distill::run(distill, arguments.quiet).map(|()| true),
     };

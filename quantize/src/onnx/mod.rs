@@ -9,12 +9,14 @@ mod encoder;
 mod function;
 mod linear;
 mod probes;
+mod retrieval;
 mod segmentation;
 mod tensor;
 mod write;
 
 pub(crate) use builder::Builder;
 pub(crate) use decoder::write_decoder;
+pub(crate) use retrieval::write_retrieval;
 pub(crate) use write::write;
 
 /// Domain of the model-local functions.

@@ -13,11 +13,11 @@ use rad_dino_edge::{Error, ErrorKind, Result};
 use rad_dino_train::data::{Dataset, Split};
 use rad_dino_train::evaluate::Predictions;
 use rad_dino_train::evaluate::scores::{Detail, scores};
-use rad_dino_train::features::{Encoder, FeatureSource};
-use rad_dino_train::linalg::Matrix;
-use rayon::prelude::*;
+use rad_dino_train::features::Encoder;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+
+use crate::features::features;
 
 pub use refit::{Fitted, MIN_CLASS, MIN_FILMS};
 
@@ -141,44 +141,6 @@ fn metrics(manifest: &mut Manifest, dataset: &Dataset, before: &Predictions, aft
             metric
         }));
     }
-}
-
-/// Features of all films that can be read; the others leave the dataset.
-fn features(
-    encoder: &Encoder,
-    dataset: &mut Dataset,
-    mut progress: impl FnMut(usize, usize),
-    mut skipped: impl FnMut(&Path, &Error),
-) -> Result<(Matrix, usize)> {
-    const BATCH: usize = 16;
-    let all = dataset.films.len();
-    let mut features = Matrix::zeros(0, encoder.width());
-    let mut kept = Vec::with_capacity(all);
-    for films in dataset.films.chunks(BATCH) {
-        let prepared: Vec<_> = films.par_iter().map(|film| encoder.prepare(&film.path)).collect();
-        for (film, pixels) in films.iter().zip(prepared) {
-            match pixels {
-                Ok(pixels) => {
-                    features.values.extend(encoder.features(&pixels, 1)?);
-                    features.rows += 1;
-                    kept.push(true);
-                }
-                Err(error) => {
-                    skipped(&film.path, &error);
-                    kept.push(false);
-                }
-            }
-        }
-        progress(kept.len(), all);
-    }
-    if features.rows == 0 {
-        return Err(
-            Error::new(ErrorKind::Data, "no film could be read").hint("check the manifest's file and split columns")
-        );
-    }
-    let mut at = kept.into_iter();
-    dataset.retain(|_| at.next().unwrap_or(false));
-    Ok((features, all - dataset.films.len()))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -44,7 +44,7 @@ pub struct Infer {
     /// Add a written report.
     #[arg(long)]
     report: bool,
-    /// Decoder that writes it: a file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else the
+    /// What words it: a decoder or a retrieval file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else the
     /// embedded one; where there is none, fixed sentences over the probes].
     #[arg(long, value_name = "FILE")]
     decoder: Option<PathBuf>,
@@ -73,7 +73,7 @@ impl Infer {
         let reader = model::reader(&self.model, &self.common)?;
         let wish = self.wish(!reader.manifest().heads.segmentation.is_empty());
         if self.decoder.is_some() && !wish.report {
-            return Err(Error::new(ErrorKind::Usage, "--decoder writes a report").hint("add --report"));
+            return Err(Error::new(ErrorKind::Usage, "--decoder words a report").hint("add --report"));
         }
         let reader = match wish.report {
             true => model::writing(reader, self.decoder.as_deref(), &self.model, self.report_grounded)?,

@@ -8,7 +8,7 @@ use super::options::{Common, ModelChoice};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reader::Reader;
-use crate::report::decoder::Decoder;
+use crate::report::Author;
 
 /// A loaded model with a name for people.
 #[derive(Debug)]
@@ -53,18 +53,18 @@ pub fn reader(choice: &ModelChoice, common: &Common) -> Result<Reader> {
     Reader::new(engine, &name)
 }
 
-/// `reader`, whose reports the decoder of [`decoder`] writes where there is one.
+/// `reader`, whose reports the author of [`author`] words where there is one.
 pub fn writing(reader: Reader, path: Option<&Path>, choice: &ModelChoice, grounded: bool) -> Result<Reader> {
-    match decoder(path, choice)? {
-        Some(decoder) => reader.with_decoder(decoder, grounded),
+    match author(path, choice)? {
+        Some(author) => reader.with_author(author, grounded),
         None => Ok(reader),
     }
 }
 
-/// Loads the decoder at `path`, else the one beside `--model`, else (without `--model`) the embedded one, if any.
-fn decoder(path: Option<&Path>, choice: &ModelChoice) -> Result<Option<Decoder>> {
+/// Loads the author at `path`, else the one beside `--model`, else (without `--model`) the embedded one, if any.
+fn author(path: Option<&Path>, choice: &ModelChoice) -> Result<Option<Author>> {
     if let Some(path) = path {
-        return Decoder::from_file(path).map(Some).map_err(|e| match e.kind() {
+        return Author::from_file(path).map(Some).map_err(|e| match e.kind() {
             ErrorKind::Io => Error::new(ErrorKind::Usage, e.message().to_string()).hint("check --decoder"),
             _ => e,
         });
@@ -72,19 +72,19 @@ fn decoder(path: Option<&Path>, choice: &ModelChoice) -> Result<Option<Decoder>>
     match &choice.model {
         Some(model) => {
             let beside = model.with_extension("report.onnx");
-            beside.exists().then(|| Decoder::from_file(&beside)).transpose()
+            beside.exists().then(|| Author::from_file(&beside)).transpose()
         }
-        None => embedded_decoder(),
+        None => embedded_author(),
     }
 }
 
 #[cfg(feature = "embedded-model")]
-fn embedded_decoder() -> Result<Option<Decoder>> {
-    Decoder::from_bytes(crate::model::embedded::DECODER).map(Some).map_err(|e| e.at("embedded decoder"))
+fn embedded_author() -> Result<Option<Author>> {
+    Author::from_bytes(crate::model::embedded::DECODER).map(Some).map_err(|e| e.at("embedded decoder"))
 }
 
 #[cfg(not(feature = "embedded-model"))]
-fn embedded_decoder() -> Result<Option<Decoder>> {
+fn embedded_author() -> Result<Option<Author>> {
     Ok(None)
 }
 

@@ -29,7 +29,7 @@ pub struct Serve {
     /// Model file; without it the embedded model.
     #[arg(long, value_name = "FILE", env = "RDE_MODEL")]
     model: Option<PathBuf>,
-    /// Decoder that writes reports: a file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else
+    /// What words reports: a decoder or a retrieval file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else
     /// the embedded one; where there is none, fixed sentences over the probes].
     #[arg(long, value_name = "FILE", env = "RDE_DECODER")]
     decoder: Option<PathBuf>,

@@ -1,5 +1,6 @@
-//! A decoder that writes about what the encoder saw.
+//! A written report about what the encoder saw, held against the probes.
 
+use super::author::Author;
 use super::decoder::{Decoder, Generated, Options, Search};
 use super::labeller::{Assertion, sentences};
 use super::tokenizer::Tokenizer;
@@ -9,10 +10,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::output::json::Warning;
 use crate::probe::FindingResult;
 
-/// A decoder that fits an encoder.
+/// An author that fits an encoder.
 #[derive(Debug)]
 pub struct Writer {
-    decoder: Decoder,
+    author: Author,
     grounded: bool,
 }
 
@@ -21,52 +22,67 @@ impl Writer {
     /// out sentences that the probes contradict.
     ///
     /// # Errors
-    /// `Model` when the decoder writes about no images, has no tokenizer, or was trained with another encoder.
-    pub fn new(decoder: Decoder, shape: Shape, encoder_sha256: &str, grounded: bool) -> Result<Self> {
-        let refuse = |message: &str| {
-            Err(Error::new(ErrorKind::Model, format!("decoder {}: {message}", decoder.manifest().name))
-                .hint("use the decoder that was trained with this encoder, or leave --decoder out"))
+    /// `Model` when a decoder writes about no images or has no tokenizer, or when the author was made with another encoder.
+    pub fn new(author: Author, shape: Shape, encoder_sha256: &str, grounded: bool) -> Result<Self> {
+        let (name, fits, made_with) = match &author {
+            Author::Decoder(decoder) => {
+                let name = format!("decoder {}", decoder.manifest().name);
+                let refuse = |message: &str| refused(&name, message);
+                let image = decoder.manifest().image.as_ref().ok_or_else(|| refuse("it writes about no images"))?;
+                if decoder.tokenizer().is_none() {
+                    return Err(refuse("it has no tokenizer"));
+                }
+                let fits = image.encoder_width == shape.embed_dim && image.grid * image.grid == shape.patches;
+                (name, fits, image.encoder_sha256.clone())
+            }
+            Author::Retrieval(retrieval) => {
+                let manifest = retrieval.manifest();
+                let fits = (manifest.encoder_width, manifest.image_size) == (shape.embed_dim, shape.image_size);
+                (format!("retrieval {}", manifest.name), fits, manifest.encoder_sha256.clone())
+            }
         };
-        let Some(image) = &decoder.manifest().image else { return refuse("it writes about no images") };
-        if decoder.tokenizer().is_none() {
-            return refuse("it has no tokenizer");
+        if !fits {
+            return Err(refused(&name, "it was made with an encoder of another shape"));
         }
-        if image.encoder_width != shape.embed_dim || image.grid * image.grid != shape.patches {
-            return refuse("it was trained with an encoder of another shape");
+        if !encoder_sha256.is_empty() && !made_with.is_empty() && made_with != encoder_sha256 {
+            return Err(refused(&name, "it was made with another encoder"));
         }
-        if !encoder_sha256.is_empty() && !image.encoder_sha256.is_empty() && image.encoder_sha256 != encoder_sha256 {
-            return refuse("it was trained with another encoder");
-        }
-        Ok(Writer { decoder, grounded })
+        Ok(Writer { author, grounded })
     }
 
-    /// The decoder.
-    pub fn decoder(&self) -> &Decoder {
-        &self.decoder
-    }
-
-    /// What the decoder writes, greedily, about `patches` [P, E].
+    /// The report about a film of CLS token `cls` [E] and `patches` [P, E], and what to warn of; None when nothing is left to
+    /// say.
     ///
     /// # Errors
     /// Those of [`Decoder::generate`].
-    pub fn generate(&self, patches: &[f32]) -> Result<Generated> {
-        let manifest = self.decoder.manifest();
-        let image = manifest.image.as_ref().map(|input| (input.pool(patches), input.max_tokens));
-        let (image, max_new) = image.map_or((None, 0), |(image, most)| (Some(image), most));
-        let prompt: Vec<u32> = manifest.bos_token.into_iter().collect();
-        let options = Options { search: Search::Greedy, max_new, stop_loops: true };
-        self.decoder.generate(image.as_deref(), &prompt, &options, |_| {})
+    pub fn write(
+        &self,
+        cls: &[f32],
+        patches: &[f32],
+        findings: &[FindingResult],
+    ) -> Result<(Option<Report>, Vec<Warning>)> {
+        match &self.author {
+            Author::Decoder(decoder) => {
+                let generated = generate(decoder, patches)?;
+                let told = decoder.tokenizer().map_or_else(Vec::new, |tokenizer| told(tokenizer, &generated));
+                Ok(self.hold("decoder", told, findings))
+            }
+            Author::Retrieval(retrieval) => {
+                let told = retrieval.nearest(cls).map_or_else(Vec::new, |(report, cosine)| repeated(report, cosine));
+                Ok(self.hold("retrieval", told, findings))
+            }
+        }
     }
 
-    /// The report about `patches` [P, E] and what to warn of; None when nothing is left to say.
-    ///
-    /// # Errors
-    /// As [`Writer::generate`].
-    pub fn write(&self, patches: &[f32], findings: &[FindingResult]) -> Result<(Option<Report>, Vec<Warning>)> {
-        let generated = self.generate(patches)?;
-        let Some(tokenizer) = self.decoder.tokenizer() else { return Ok((None, vec![])) };
+    /// `told` by `source`, held against the probes.
+    fn hold(
+        &self,
+        source: &'static str,
+        told: Vec<Sentence>,
+        findings: &[FindingResult],
+    ) -> (Option<Report>, Vec<Warning>) {
         let (mut kept, mut warnings) = (vec![], vec![]);
-        for mut sentence in told(tokenizer, &generated) {
+        for mut sentence in told {
             let found = contradictions(&sentence.text, findings);
             for c in &found {
                 let says = match c.assertion {
@@ -76,7 +92,7 @@ impl Writer {
                 };
                 let fate = if self.grounded { "the sentence was left out" } else { "the sentence was kept" };
                 let message = format!(
-                    "the decoder {says} {} (\"{}\"), the probe gives {:.2} (threshold {:.2}); {fate}",
+                    "the {source} {says} {} (\"{}\"), the probe gives {:.2} (threshold {:.2}); {fate}",
                     c.label, sentence.text, c.probability, c.threshold
                 );
                 warnings.push(Warning { kind: "report_contradiction", message });
@@ -87,7 +103,7 @@ impl Writer {
             }
         }
         if kept.is_empty() {
-            return Ok((None, warnings));
+            return (None, warnings);
         }
         let text = kept.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(" ");
         let silent = omissions(&text, findings);
@@ -95,8 +111,29 @@ impl Writer {
             let message = format!("the probes find {}, of which the report says nothing", silent.join(", "));
             warnings.push(Warning { kind: "report_omission", message });
         }
-        Ok((Some(Report { text, source: "decoder", sentences: kept }), warnings))
+        (Some(Report { text, source, sentences: kept }), warnings)
     }
+}
+
+fn refused(name: &str, message: &str) -> Error {
+    Error::new(ErrorKind::Model, format!("{name}: {message}"))
+        .hint("use the one that was made with this encoder, or leave --decoder out")
+}
+
+/// What the decoder writes, greedily, about `patches` [P, E].
+fn generate(decoder: &Decoder, patches: &[f32]) -> Result<Generated> {
+    let manifest = decoder.manifest();
+    let image = manifest.image.as_ref().map(|input| (input.pool(patches), input.max_tokens));
+    let (image, max_new) = image.map_or((None, 0), |(image, most)| (Some(image), most));
+    let prompt: Vec<u32> = manifest.bos_token.into_iter().collect();
+    let options = Options { search: Search::Greedy, max_new, stop_loops: true };
+    decoder.generate(image.as_deref(), &prompt, &options, |_| {})
+}
+
+/// The sentences of another film's report, each as sure as the films are alike.
+fn repeated(report: &str, cosine: f64) -> Vec<Sentence> {
+    let sentence = |part: &str| Sentence { text: part.to_owned(), confidence: cosine.max(0.0), contradicts: vec![] };
+    sentences(report).into_iter().map(sentence).collect()
 }
 
 /// The sentences of a text, each with the geometric mean of its tokens' probabilities.

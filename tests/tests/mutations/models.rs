@@ -1,4 +1,4 @@
-//! Model files with every head, and report decoders.
+//! Model files with every head, report decoders, retrieval files.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,8 +8,10 @@ use rad_dino_edge::engine::Engine;
 use rad_dino_edge::model::manifest::{MANIFEST_KEY, Precision};
 use rad_dino_edge::model::onnx::OnnxFile;
 use rad_dino_edge::reader::{HeatmapOf, Reader, Wish};
+use rad_dino_edge::report::Author;
 use rad_dino_edge::report::decoder::{Decoder, Options as Writing, Search};
 use rad_dino_edge::scan::{Limits, Scan, decode};
+use rad_dino_quantize::retrieval::{Options as Collecting, retrieval};
 use rad_dino_quantize::{DecoderOptions, Options, convert, convert_decoder};
 use rad_dino_tests::mutate::{Random, damaged, damaged_text};
 use rad_dino_tests::{heads, reference};
@@ -138,6 +140,52 @@ fn report_decoders() {
                 let value = damaged_text(value.as_bytes(), &mut random);
                 door.try_with(&with_metadata(&whole, key, &value), write);
             }
+        }
+    }
+}
+
+/// Two films and their reports, as a file.
+fn collection() -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("model.onnx"), model(Precision::Int8)).expect("written");
+    std::fs::copy(reference().join("pillow/grey_noise_37x53.png"), at("a.png")).expect("committed");
+    let rows = "file,source,split,report\na.png,S,train,The heart is normal.\na.png,S,train,No effusion.\n";
+    std::fs::write(at("films.csv"), rows).expect("written");
+    let options = Collecting {
+        data: vec![at("films.csv")],
+        cleaning: Default::default(),
+        compose: false,
+        name: None,
+        version: "1".into(),
+        licence: String::new(),
+        threads: 1,
+    };
+    retrieval(&at("model.onnx"), &at("out.onnx"), &options, |_, _| {}, |_, _| {}).expect("collects");
+    std::fs::read(at("out.onnx")).expect("written")
+}
+
+fn look_up(bytes: &[u8]) -> Result<(), Error> {
+    if let Author::Retrieval(retrieval) = Author::from_bytes(bytes)? {
+        let cls = vec![0.1; retrieval.manifest().encoder_width.min(1 << 16)];
+        assert!(retrieval.nearest(&cls).is_none_or(|(_, cosine)| cosine.abs() <= 1.0));
+    }
+    Ok(())
+}
+
+#[test]
+fn retrieval_files() {
+    let whole = collection();
+    let metadata = OnnxFile::parse(&whole).expect("ours").metadata;
+    let (mut door, mut random) = (Door::new("retrieval file", MOST), Random::new(41));
+    assert!(door.try_with(&whole, look_up).is_some(), "the whole file");
+    for _ in 0..2_000 {
+        door.try_with(&damaged(&whole, &mut random), look_up);
+    }
+    for (key, value) in &metadata {
+        for _ in 0..500 {
+            let value = damaged_text(value.as_bytes(), &mut random);
+            door.try_with(&with_metadata(&whole, key, &value), look_up);
         }
     }
 }

@@ -60,10 +60,17 @@ impl Decoder {
     /// # Errors
     /// Those of [`Llama::read`] and of its tokenizer; `Usage` for an unavailable `RDE_ISA`.
     pub fn from_folder(dir: &Path) -> Result<Self> {
-        let llama = Llama::read(dir)?;
         let name = dir.file_name().map_or_else(|| "decoder".to_owned(), |name| name.to_string_lossy().into_owned());
+        Self::from_llama(&Llama::read(dir)?, &name)
+    }
+
+    /// The decoder that a folder of `llama` would be.
+    ///
+    /// # Errors
+    /// Those of its tokenizer; `Usage` for an unavailable `RDE_ISA`.
+    pub fn from_llama(llama: &Llama, name: &str) -> Result<Self> {
         let isa = Isa::from_env().map_err(isa_error)?;
-        let manifest = DecoderManifest::of(&llama, &name, "1", Precision::Fp32);
+        let manifest = DecoderManifest::of(llama, name, "1", Precision::Fp32);
         let tokenizer = llama.tokenizer.as_deref().map(Tokenizer::parse).transpose()?;
         let (config, weights) = (&llama.config, &llama.weights);
         let (v, d) = (config.vocab_size, config.hidden_size);
@@ -81,7 +88,7 @@ impl Decoder {
             embedding: Embedding::F32(weights.embedding.clone()),
             frequencies: config.rope.frequencies(config.head_dim),
         };
-        Ok(Decoder { network, manifest, tokenizer, sha256: llama.sha256 })
+        Ok(Decoder { network, manifest, tokenizer, sha256: llama.sha256.clone() })
     }
 }
 

@@ -63,6 +63,15 @@ pub fn sentence(text: &str) -> BTreeMap<&'static str, Assertion> {
     found
 }
 
+/// The labels that a whole report asserts or doubts, in order.
+pub fn asserted(report: &str) -> Vec<&'static str> {
+    label(report)
+        .into_iter()
+        .filter(|(_, assertion)| *assertion != Assertion::Negative)
+        .map(|(label, _)| label)
+        .collect()
+}
+
 /// What a whole report says. A label that any sentence asserts is asserted; implied labels are added for asserted and
 /// uncertain ones; `no_finding` is positive when nothing but devices is asserted or uncertain.
 pub fn label(report: &str) -> BTreeMap<&'static str, Assertion> {
