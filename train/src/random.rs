@@ -15,6 +15,16 @@ pub fn mix(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// `entries` with each so many times as `times` says, the fraction as one more for some, drawn by place and `salt`.
+pub fn repeated(entries: &[usize], times: impl Fn(usize) -> f64, salt: u64) -> Vec<usize> {
+    let of = |(place, entry): (usize, &usize)| {
+        let times = times(*entry);
+        let one_more = (mix(place as u64 ^ salt) as f64 / u64::MAX as f64) < times.fract();
+        std::iter::repeat_n(*entry, times as usize + usize::from(one_more))
+    };
+    entries.iter().enumerate().flat_map(of).collect()
+}
+
 impl Random {
     /// The generator of `seed`.
     pub fn new(seed: u64) -> Self {

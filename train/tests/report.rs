@@ -40,6 +40,7 @@ fn the_runtime_writes_what_training_sees() {
     let ours = decoder.logits(Some(&image), &tokens).unwrap();
     let image = Tensor::<Flex, 3>::from_data(TensorData::new(image, [1, 4, 6]), &device);
     let tokens = Tensor::<Flex, 2, Int>::from_data(TensorData::new(tokens.map(i64::from).to_vec(), [1, 5]), &device);
+    let image = writer.projector.forward(image, Precision::F32);
     let theirs = writer.forward(Some(image), tokens, Precision::F32).into_data().iter::<f32>().collect::<Vec<_>>();
     let text = &ours[4 * 300..];
     assert_eq!(text.len(), theirs.len());
@@ -56,7 +57,7 @@ fn phantoms_teach_a_writer_that_goes_on_where_it_stopped() {
     encoder(&dir.path().join("encoder"), 0);
     let profile = "vocabulary = 320\nwidth = 32\nlayers = 1\nheads = 2\nkv_heads = 1\nfeed_forward = 32\nprojector = 16\n\
                    max_tokens = 24\nbatch = 4\ntext_steps = 4\nprojector_steps = 4\njoint_steps = 8\nlook_every = 4\n\
-                   look_films = 8\nrate = 3e-3\n";
+                   look_films = 8\nrate = 3e-3\nfindings = 0.5\n";
     std::fs::write(at("profile.toml"), profile).unwrap();
     let (data, from, profile) = (at("films/manifest.csv"), at("encoder"), at("profile.toml"));
     let train = |out: &str, more: &[&str]| {

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use super::config::{Config, Watch};
 use super::loss::Head;
-use super::network::Standard;
+use super::network::Scales;
 use super::record::{self, Record, Report};
 use super::teacher::{Look, Teacher};
 use super::trainer::Trainer;
@@ -128,10 +128,10 @@ pub fn run<B: AutodiffBackend>(request: &Request, device: &B::Device) -> Result<
     let look = Look::Varied(config.teacher.views);
     let views = teacher.views(config, &chosen, look, &cache.join("train.views"), "teacher", quiet)?;
     let val = val(request, &teacher, &cache)?;
-    let standard = Standard::of(&views, STANDARD)?;
+    let scales = Scales::of(&views, STANDARD)?;
     let fingerprint = fingerprint(request, &teacher, views.len())?;
 
-    let mut run = Run::<B>::prepare(request, teacher, shape, &views, standard, fingerprint, &state, device)?;
+    let mut run = Run::<B>::prepare(request, teacher, shape, &views, scales, fingerprint, &state, device)?;
     let budget = Budget::new(Instant::now(), request.max_minutes);
     let mut log = metrics::Log::<Record>::open(&run.path("metrics.jsonl"), run.step)?;
     let mut watch = metrics::Log::<Report>::open(&run.path("watch.jsonl"), run.step)?;
@@ -201,23 +201,23 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
         teacher: Teacher,
         shape: Shape,
         views: &Views,
-        standard: Standard,
+        scales: Scales,
         fingerprint: String,
         state: &Path,
         device: &B::Device,
     ) -> Result<Self> {
         let config = &request.config;
         let note = |text: &str| progress::note(request.quiet, &ProgressBar::hidden(), text);
-        let head = head::<B>(request, &standard, device)?;
+        let head = head::<B>(request, &scales, device)?;
         let steps = request.max_minutes.is_none().then_some(config.train.steps);
         let trainer =
-            |student, standard| Trainer::<B>::new(config, student, &teacher.preprocessing, standard, head, device);
+            |student, scales| Trainer::<B>::new(config, student, &teacher.preprocessing, scales, head, device);
         if !state.exists() {
             if request.resume {
                 note("nothing to resume: starting");
             }
-            let student = start::student::<B::InnerBackend>(config, &teacher, &shape, views, &standard, device, &note)?;
-            let trainer = trainer(student, standard);
+            let student = start::student::<B::InnerBackend>(config, &teacher, &shape, views, &scales, device, &note)?;
+            let trainer = trainer(student, scales);
             return Ok(Run { request, trainer, teacher, shape, step: 0, total: steps, fingerprint });
         }
         let state = State::<B::InnerBackend, Position>::read(state, device)?;
@@ -233,7 +233,7 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
             .hint("give the same options, or name another --out"));
         }
         let blank = start::blank(&shape, views.layout.dim, 0, device)?;
-        let mut trainer = trainer(blank, standard);
+        let mut trainer = trainer(blank, scales);
         trainer.restore(|prefix| state.part(prefix))?;
         trainer.optimizer.updates = position.updates.clone();
         trainer.factors = position.factors.clone();
@@ -276,7 +276,7 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
 }
 
 /// The teacher's head on CLS, when the loss wants it.
-fn head<B: AutodiffBackend>(request: &Request, standard: &Standard, device: &B::Device) -> Result<Option<Head<B>>> {
+fn head<B: AutodiffBackend>(request: &Request, scales: &Scales, device: &B::Device) -> Result<Option<Head<B>>> {
     if request.config.loss.head == 0.0 {
         return Ok(None);
     }
@@ -286,12 +286,12 @@ fn head<B: AutodiffBackend>(request: &Request, standard: &Standard, device: &B::
             .hint("set loss.head = 0; only a folder that pretrain wrote has a head")
     })?;
     let row = |values: &[f32]| Tensor::from_data(TensorData::new(values.to_vec(), [1, values.len()]), device);
-    if weights.inputs != standard.cls.mean.len() {
+    if weights.inputs != scales.cls.mean.len() {
         return Err(Error::new(ErrorKind::Checkpoint, format!("{}: of another width", path.display()))
             .hint("head and encoder must belong together"));
     }
     let head = burn::module::Module::no_grad(DinoHead::from_weights(&weights, device)?);
-    Ok(Some(Head { head, mean: row(&standard.cls.mean), deviation: row(&standard.cls.deviation) }))
+    Ok(Some(Head { head, mean: row(&scales.cls.mean), deviation: row(&scales.cls.deviation) }))
 }
 
 fn chosen(request: &Request, splits: &[String], balance: f64) -> Result<Films> {

@@ -13,7 +13,7 @@ use rad_dino_train::vit::{Encoder, initial};
 
 use super::config::{Config, Start};
 use super::least_squares::fit;
-use super::network::{Standard, Student};
+use super::network::{Scales, Student};
 use super::project::{possible, project};
 use super::teacher::{Teacher, push_grey};
 use super::views::Views;
@@ -46,7 +46,7 @@ pub fn student<B: Backend>(
     teacher: &Teacher,
     shape: &Shape,
     views: &Views,
-    standard: &Standard,
+    scales: &Scales,
     device: &B::Device,
     note: &dyn Fn(&str),
 ) -> Result<Student<B>> {
@@ -70,7 +70,7 @@ pub fn student<B: Backend>(
             projected.weights
         }
     };
-    with_adapters(&weights, views, standard, pixels, config.student.ridge, device)
+    with_adapters(&weights, views, scales, pixels, config.student.ridge, device)
 }
 
 /// Of `shape`, to be filled in; adapters to width `dim` drawn from `seed`.
@@ -89,7 +89,7 @@ pub fn blank<B: Backend>(shape: &Shape, dim: usize, seed: u64, device: &B::Devic
 fn with_adapters<B: Backend>(
     weights: &EncoderWeights,
     views: &Views,
-    standard: &Standard,
+    scales: &Scales,
     pixels: Tensor<B, 4>,
     ridge: f64,
     device: &B::Device,
@@ -111,8 +111,8 @@ fn with_adapters<B: Backend>(
         cls_target.extend_from_slice(&tokens[..dim]);
         patch_target.extend_from_slice(&tokens[dim..]);
     }
-    standard.cls.apply(&mut cls_target);
-    standard.patches.apply(&mut patch_target);
+    scales.cls.apply(&mut cls_target);
+    scales.patches.apply(&mut patch_target);
     let adapter = |x: Vec<Tensor<B, 2>>, y: Vec<f32>, rows: usize, ridge: f64| -> Result<Linear<B>> {
         let y = Tensor::<B, 2>::from_data(TensorData::new(y, [rows, dim]), device);
         let found = fit(&Tensor::cat(x, 0), &y, &Tensor::ones([rows, 1], device), ridge)?;

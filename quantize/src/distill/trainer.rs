@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use super::config::{Config, Start};
 use super::loss::{Head, Targets, Terms, cosines, loss};
-use super::network::{Standard, Student};
+use super::network::{Scales, Student};
 use super::record::{Record, Report};
 use super::teacher::push_grey;
 use super::views::{View, Views};
@@ -39,7 +39,7 @@ pub struct Trainer<B: AutodiffBackend> {
     pub factors: BTreeMap<String, f64>,
     config: Config,
     preprocessing: Preprocessing,
-    standard: Standard,
+    scales: Scales,
     head: Option<Head<B>>,
     device: B::Device,
 }
@@ -56,7 +56,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         config: &Config,
         student: Student<B::InnerBackend>,
         preprocessing: &Preprocessing,
-        standard: Standard,
+        scales: Scales,
         head: Option<Head<B>>,
         device: &B::Device,
     ) -> Self {
@@ -73,7 +73,7 @@ impl<B: AutodiffBackend> Trainer<B> {
             optimizer: AdamW::new((0.9, 0.999), 1e-8),
             config: config.clone(),
             preprocessing: preprocessing.clone(),
-            standard,
+            scales,
             head,
             device: device.clone(),
         }
@@ -141,11 +141,11 @@ impl<B: AutodiffBackend> Trainer<B> {
             let found = student.forward(batch.pixels)?;
             let share = chosen.len() as f64 / views.len() as f64;
             for (x, y, scale, raw, standardised) in [
-                (found.cls, batch.targets.cls, &self.standard.cls, &mut report.cls, &mut report.cls_standardised),
+                (found.cls, batch.targets.cls, &self.scales.cls, &mut report.cls, &mut report.cls_standardised),
                 (
                     found.patches,
                     batch.targets.patches,
-                    &self.standard.patches,
+                    &self.scales.patches,
                     &mut report.patches,
                     &mut report.patches_standardised,
                 ),
@@ -167,8 +167,8 @@ impl<B: AutodiffBackend> Trainer<B> {
         let read = chosen.par_iter().map(|&i| {
             let View { grey, mut tokens } = views.get(i)?;
             let (cls, patches) = tokens.split_at_mut(views.layout.dim);
-            self.standard.cls.apply(cls);
-            self.standard.patches.apply(patches);
+            self.scales.cls.apply(cls);
+            self.scales.patches.apply(patches);
             let mut pixels = Vec::with_capacity(3 * grey.len());
             push_grey(&grey, &self.preprocessing, &mut pixels);
             Ok((pixels, tokens))

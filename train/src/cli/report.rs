@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rad_dino_edge::checkpoint::{self, Llama, LlamaConfig, LlamaWeights, ReportConfig};
-use rad_dino_edge::model::manifest::TrainingData;
 use rad_dino_edge::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 
@@ -14,17 +13,17 @@ use super::{Tally, json, print};
 use crate::data::{Dataset, Split};
 use crate::features::{Encoder, FeatureSource};
 use crate::files;
+use crate::linalg::Matrix;
+use crate::linalg::standard::{Standard, Sums};
 use crate::pretrain::device::on;
 use crate::probe::folder;
 use crate::report::batch::Images;
-use crate::report::corpus::{Example, MIN_REPORTS, Text, texts};
+use crate::report::corpus::{MIN_REPORTS, Text, texts, training_data};
 use crate::report::image_tokens::ImageTokens;
-use crate::report::rarity::{repeated, repeats};
-use crate::report::standard::Standard;
+use crate::report::rarity::orders;
 use crate::report::tokenizer::{END, START, Tokenizer};
-use crate::report::train::{deadline, state_path};
+use crate::report::train::{PHASES, best, deadline, state_path};
 use crate::report::{Config, Corpus, Removed, TrainJob, weights};
-use crate::supervised::batch::balanced;
 
 /// Trains a decoder that writes reports: a projector from the frozen encoder's patch tokens, and a small Llama-style
 /// decoder, first on the reports alone, then the projector, then both. Writes OUT/report (beside a copy of the encoder),
@@ -112,15 +111,12 @@ impl Report {
         let start = self.start(&config, &featured.dataset, &written)?;
         let ends = (start.start, start.end);
         let corpus = Corpus::new(&featured.dataset, &written, &start.tokenizer, ends, config.max_tokens)?;
-        let films: Vec<usize> = corpus.train.iter().map(|example| example.film).collect();
-        let standard = Standard::of(&featured.features, encoder.dim(), &films);
-        standard.apply(&mut featured.features);
+        let standard = standardise(&mut featured.features, encoder.dim(), &corpus);
         let projector = weights::fresh_projector(encoder.dim(), config.projector, start.llama.hidden_size, config.seed);
         let tokenizer = start.tokenizer.to_json()?;
         let identity = format!("{config:?}\n{}\n{tokenizer}\n{corpus:?}\n{:?}", source.key(), start.llama);
         let fingerprint: String = Sha256::digest(identity).iter().map(|b| format!("{b:02x}")).collect();
-        let order = order(&featured.dataset, &corpus.train, &written, &config);
-        let looked_at = order_of_looks(&corpus.val, &written, &config);
+        let (order, looked_at) = orders(&featured.dataset, &corpus, &written, &config);
         let job = TrainJob {
             config: &config,
             corpus: &corpus,
@@ -137,7 +133,7 @@ impl Report {
             quiet: self.common.quiet,
         };
         let mut outcome = on(self.device.into(), job)?;
-        standard.fold(&mut outcome.projector);
+        standard.fold(&mut outcome.projector.fc1_weight, &mut outcome.projector.fc1_bias);
         let report = ReportConfig {
             encoder_width: encoder.dim(),
             grid: source.grid(),
@@ -150,14 +146,15 @@ impl Report {
             ..ReportConfig::default()
         };
         self.write(&start, &report, &outcome, tokenizer, &removed)?;
-        let best = outcome.looks.iter().filter(|look| look.0 > 0).min_by(|a, b| a.2.total_cmp(&b.2));
+        let best = best(&outcome.looks);
         print(&json(&serde_json::json!({
             "reports": {"train": corpus.train.len(), "val": corpus.val.len()},
             "composed": written.iter().filter(|text| text.composed).count(),
             "vocabulary": start.llama.vocab_size,
             "parameters": parameters(&outcome.weights, &outcome.projector),
             "best": best.map(|look| serde_json::json!({
-                "phase": crate::report::train::PHASES[look.0], "step": look.1, "val_loss": look.2, "val_loss_blind": look.3,
+                "phase": PHASES[look.phase], "step": look.step, "val_loss": look.seeing, "val_loss_blind": look.blind,
+                "val_findings_f1": look.findings,
             })),
         }))?)?;
         Ok(Tally { done: featured.dataset.films.len(), failed: featured.failed })
@@ -228,9 +225,11 @@ impl Report {
         };
         llama.write(&dir)?;
         let mut lines = String::new();
-        for (phase, step, seeing, blind) in &outcome.looks {
-            let phase = crate::report::train::PHASES[*phase];
-            let look = serde_json::json!({"phase": phase, "step": step, "val_loss": seeing, "val_loss_blind": blind});
+        for look in &outcome.looks {
+            let look = serde_json::json!({
+                "phase": PHASES[look.phase], "step": look.step, "val_loss": look.seeing, "val_loss_blind": look.blind,
+                "val_findings_f1": look.findings,
+            });
             lines.push_str(&format!("{look}\n"));
         }
         files::write(&dir.join("metrics.jsonl"), lines.as_bytes())?;
@@ -260,37 +259,20 @@ fn copy_probes(encoder: &Path, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Positions in the train reports; those of smaller sources and of rarer findings are repeated.
-fn order(dataset: &Dataset, train: &[Example], written: &[Text], config: &Config) -> Vec<usize> {
-    let films: Vec<usize> = train.iter().map(|example| example.film).collect();
-    let place: BTreeMap<usize, usize> = films.iter().enumerate().map(|(i, film)| (*film, i)).collect();
-    let by_source = balanced(dataset, &films, config.balance);
-    let order: Vec<usize> = by_source.into_iter().filter_map(|film| place.get(&film).copied()).collect();
-    repeated(&order, &repeats(&texts_of(train, written), config.rarity))
-}
-
-/// Positions in the val reports; those of rarer findings are repeated as in train.
-fn order_of_looks(val: &[Example], written: &[Text], config: &Config) -> Vec<usize> {
-    let all: Vec<usize> = (0..val.len()).collect();
-    repeated(&all, &repeats(&texts_of(val, written), config.rarity))
-}
-
-/// The text of each of `examples`.
-fn texts_of<'a>(examples: &[Example], written: &'a [Text]) -> Vec<&'a str> {
-    let text: BTreeMap<usize, &str> = written.iter().map(|text| (text.film, text.text.as_str())).collect();
-    examples.iter().map(|example| text.get(&example.film).copied().unwrap_or_default()).collect()
-}
-
-fn training_data(dataset: &Dataset, written: &[Text]) -> Vec<TrainingData> {
-    let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for text in written {
-        let row = &dataset.films[text.film].row;
-        if row.split() == Split::Train {
-            let kind = if text.composed { "reports composed from labels" } else { "reports" };
-            *counts.entry((format!("{} ({kind})", row.source), row.licence.clone())).or_default() += 1;
-        }
+/// Turns the image tokens of `features` [films, (1 + I)·E] into deviations from their mean over the train reports; the CLS
+/// token, which comes first, stays. Films differ by far less than an encoder's tokens are large, and a projector that starts
+/// on raw ones takes hundreds of steps to see any difference.
+fn standardise(features: &mut Matrix, width: usize, corpus: &Corpus) -> Standard {
+    let mut sums = Sums::new(width);
+    for example in &corpus.train {
+        let tokens = features.row(example.film)[width..].chunks_exact(width);
+        tokens.for_each(|token| sums.add(token.iter().map(|x| f64::from(*x))));
     }
-    counts.into_iter().map(|((source, licence), films)| TrainingData { source, licence, films }).collect()
+    let standard = sums.standard();
+    for film in features.values.chunks_exact_mut(features.cols.max(1)) {
+        standard.apply(&mut film[width..]);
+    }
+    standard
 }
 
 fn parameters(weights: &LlamaWeights, projector: &checkpoint::Projector) -> usize {

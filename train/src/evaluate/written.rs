@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rad_dino_edge::model::manifest::Metric;
 use rad_dino_edge::probe::FindingResult;
 use rad_dino_edge::report::decoder::{Decoder, Options, Search};
-use rad_dino_edge::report::labeller::{Assertion, CHEXPERT_5, CHEXPERT_14, label, sentences};
+use rad_dino_edge::report::labeller::{CHEXPERT_5, CHEXPERT_14, sentences};
 use rad_dino_edge::report::tokenizer::Tokenizer;
 use rad_dino_edge::report::{contradictions, labeller};
 use rad_dino_edge::{Error, ErrorKind, Result};
@@ -162,8 +162,8 @@ pub fn scores(material: &Material<'_>, of: &[Read<'_>], writers: &[(&'static str
 
 /// Which of `names` a text asserts; a doubt counts as an assertion.
 fn asserted(text: &str, names: &[&str]) -> Vec<bool> {
-    let found = label(text);
-    names.iter().map(|name| found.get(name).is_some_and(|a| *a != Assertion::Negative)).collect()
+    let found = labeller::asserted(text);
+    names.iter().map(|name| found.contains(name)).collect()
 }
 
 /// Statements about findings the probes know, and those that the probes do not contradict.

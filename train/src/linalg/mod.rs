@@ -3,5 +3,7 @@
 pub mod eigen;
 pub mod lbfgs;
 pub mod matrix;
+pub mod standard;
 
 pub use matrix::Matrix;
+pub use standard::Standard;

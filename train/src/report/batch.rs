@@ -74,7 +74,16 @@ pub enum Look<'a> {
     Blind(Images<'a>),
 }
 
-/// Mean over the target tokens of the smoothed cross-entropy (`smoothing` 0 = the plain one).
+/// What a batch cost.
+#[derive(Clone, Debug)]
+pub struct Loss<B: Backend> {
+    /// Mean over the target tokens of the smoothed cross-entropy (`smoothing` 0 = the plain one).
+    pub text: Tensor<B, 1>,
+    /// Logits [N, 14] of the labels, when there is an image and that head.
+    pub findings: Option<Tensor<B, 2>>,
+}
+
+/// The text of `examples`, and the labels' logits.
 pub fn loss<B: Backend>(
     writer: &Writer<B>,
     examples: &[&Example],
@@ -82,7 +91,7 @@ pub fn loss<B: Backend>(
     smoothing: f64,
     precision: Precision,
     device: &B::Device,
-) -> Tensor<B, 1> {
+) -> Loss<B> {
     let n = examples.len();
     let t = examples.iter().map(|e| e.tokens.len()).max().unwrap_or(2) - 1;
     let (mut inputs, mut targets, mut known) = (vec![0i64; n * t], vec![0i64; n * t], vec![0f32; n * t]);
@@ -107,12 +116,14 @@ pub fn loss<B: Backend>(
     let tokens = Tensor::<B, 2, Int>::from_data(TensorData::new(inputs, [n, t]), device);
     let targets = Tensor::<B, 2, Int>::from_data(TensorData::new(targets, [n * t, 1]), device);
     let known = Tensor::<B, 2>::from_data(TensorData::new(known, [n * t, 1]), device);
+    let image = image.map(|image| writer.projector.forward(image, precision));
+    let findings = image.as_ref().and_then(|image| writer.findings(image));
     let log = log_softmax(writer.forward(image, tokens, precision), 1);
     let mut gain = log.clone().gather(1, targets);
     if smoothing > 0.0 {
         gain = gain.mul_scalar(1.0 - smoothing).add(log.mean_dim(1).mul_scalar(smoothing));
     }
-    gain.mul(known).sum().div_scalar(-f64::from(count.max(1.0)))
+    Loss { text: gain.mul(known).sum().div_scalar(-f64::from(count.max(1.0))), findings }
 }
 
 /// The examples of step `step`: every epoch in another order, `repeat` times as many of some.

@@ -1,8 +1,12 @@
 //! Reports as tokens, by film.
 
+use std::collections::BTreeMap;
+
+use rad_dino_edge::model::manifest::TrainingData;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
 use super::compose::compose;
+use super::findings;
 use super::tokenizer::Tokenizer;
 use super::{Cleaning, Removed};
 use crate::data::{Dataset, Split};
@@ -39,13 +43,30 @@ pub fn texts(dataset: &Dataset, cleaning: &Cleaning, labels: bool, removed: &mut
     texts
 }
 
+/// Sources, licences and counts of the train films of `written`.
+pub fn training_data(dataset: &Dataset, written: &[Text]) -> Vec<TrainingData> {
+    let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for text in written {
+        let row = &dataset.films[text.film].row;
+        if row.split() == Split::Train {
+            let kind = if text.composed { "reports composed from labels" } else { "reports" };
+            *counts.entry((format!("{} ({kind})", row.source), row.licence.clone())).or_default() += 1;
+        }
+    }
+    counts.into_iter().map(|((source, licence), films)| TrainingData { source, licence, films }).collect()
+}
+
 /// A report as tokens: first, text, last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
     /// Position in the dataset.
     pub film: usize,
+    /// Position in the texts.
+    pub text: usize,
     /// At most max_tokens + 2.
     pub tokens: Vec<u32>,
+    /// What the text says of CheXpert's 14 labels.
+    pub labels: Vec<Option<bool>>,
 }
 
 /// Train and val reports.
@@ -70,7 +91,7 @@ impl Corpus {
         most: usize,
     ) -> Result<Self> {
         let mut corpus = Corpus::default();
-        for text in texts {
+        for (i, text) in texts.iter().enumerate() {
             let part = match dataset.films[text.film].row.split() {
                 Split::Train => &mut corpus.train,
                 Split::Val => &mut corpus.val,
@@ -82,7 +103,12 @@ impl Corpus {
             tokens.extend(words.into_iter().take(most));
             // a report that was cut does not end here
             tokens.extend(whole.then_some(end));
-            part.push(Example { film: text.film, tokens });
+            part.push(Example {
+                film: text.film,
+                text: i,
+                tokens,
+                labels: findings::labels(&text.text, text.composed),
+            });
         }
         if corpus.train.len() < MIN_REPORTS || corpus.val.is_empty() {
             let (train, val) = (corpus.train.len(), corpus.val.len());

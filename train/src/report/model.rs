@@ -125,10 +125,29 @@ pub struct Writer<B: Backend> {
     pub projector: Projector<B>,
     /// Writes.
     pub decoder: Decoder<B>,
+    /// Labels from the mean of the projected tokens, while training: [D, 14].
+    pub findings: Option<Linear<B>>,
+}
+
+impl<B: Backend> Projector<B> {
+    /// Image tokens [N, I, E] as the decoder takes them, [N, I, D].
+    pub fn forward(&self, image: Tensor<B, 3>, precision: Precision) -> Tensor<B, 3> {
+        let [n, i, e] = image.dims();
+        let hidden = precision.linear(&self.fc1, image.reshape([n * i, e]));
+        let image = precision.float(precision.linear(&self.fc2, precision.gelu(hidden)));
+        let d = image.dims()[1];
+        image.reshape([n, i, d])
+    }
 }
 
 impl<B: Backend> Writer<B> {
-    /// Logits [N·T, V] of what follows each of `tokens` [N, T], after `image` [N, I, E].
+    /// Logits [N, 14] of the labels, of projected tokens [N, I, D]; None without that head.
+    pub fn findings(&self, image: &Tensor<B, 3>) -> Option<Tensor<B, 2>> {
+        let [n, _, d] = image.dims();
+        self.findings.as_ref().map(|head| head.forward(image.clone().mean_dim(1).reshape([n, d])))
+    }
+
+    /// Logits [N·T, V] of what follows each of `tokens` [N, T], after `image`, projected [N, I, D].
     pub fn forward(
         &self,
         image: Option<Tensor<B, 3>>,
@@ -140,12 +159,7 @@ impl<B: Backend> Writer<B> {
         let text: Tensor<B, 3> = self.decoder.embedding.val().select(0, tokens.reshape([n * t])).reshape([n, t, d]);
         let mut x = match image {
             None => text,
-            Some(image) => {
-                let [_, i, e] = image.dims();
-                let hidden = precision.linear(&self.projector.fc1, image.reshape([n * i, e]));
-                let image = precision.linear(&self.projector.fc2, precision.gelu(hidden));
-                Tensor::cat(vec![precision.float(image).reshape([n, i, d]), text], 1)
-            }
+            Some(image) => Tensor::cat(vec![image, text], 1),
         };
         let l = x.dims()[1];
         let positions = self.decoder.positions(l);

@@ -10,11 +10,37 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use super::findings::F1;
 use crate::files;
 use crate::optim::parameters::Flat;
 use crate::vit::linear::values;
 
 const KEY: &str = "rad_dino.report";
+
+/// What a look at val gave.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// 0 text, 1 projector, 2 both.
+    pub phase: usize,
+    /// Steps done in the phase.
+    pub step: usize,
+    /// Loss with the image.
+    pub seeing: f64,
+    /// Loss with another film's image.
+    pub blind: f64,
+    /// Micro-F1 of the labels in what it writes; None where that was not looked at.
+    pub findings: Option<F1>,
+}
+
+impl Score {
+    /// Whether this look is better than `best`: by the findings it writes, where both were looked at, then by its loss.
+    pub fn beats(&self, best: &Score) -> bool {
+        match (self.findings.map(|f1| f1.worth()), best.findings.map(|f1| f1.worth())) {
+            (Some(own), Some(other)) if own != other => own > other,
+            _ => self.seeing < best.seeing,
+        }
+    }
+}
 
 /// Everything that is not a tensor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,8 +51,8 @@ pub struct Position {
     pub phase: usize,
     /// Steps done in the phase.
     pub step: usize,
-    /// Looks at val: phase, step, loss with the image, loss with another film's image.
-    pub looks: Vec<(usize, usize, f64, f64)>,
+    /// Looks at val.
+    pub looks: Vec<Score>,
     /// Looks since the best one.
     pub idle: usize,
     /// Updates each parameter has had in this phase.

@@ -7,13 +7,16 @@ use burn::module::{AutodiffModule, Module};
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 use indicatif::ProgressBar;
-use rad_dino_edge::checkpoint::{self, LlamaConfig, LlamaWeights};
+use rad_dino_edge::checkpoint::{self, Llama, LlamaConfig, LlamaWeights, ReportConfig};
+use rad_dino_edge::report::decoder::Decoder;
 use rad_dino_edge::{Error, ErrorKind, Result};
 
 use super::batch::{Images, Look, drawn, loss};
+use super::config::Choice;
 use super::corpus::Example;
+use super::findings::{self, F1};
 use super::model::Writer;
-use super::state::{Position, State};
+use super::state::{Position, Score, State};
 use super::{Config, Corpus};
 use crate::optim::learner::{Learner, Moments};
 use crate::optim::param_groups::{Rates, Rules};
@@ -65,15 +68,17 @@ pub struct Outcome {
     pub weights: LlamaWeights,
     /// Its projector.
     pub projector: checkpoint::Projector,
-    /// Looks at val: phase, step, loss with the image, loss with another film's image.
-    pub looks: Vec<(usize, usize, f64, f64)>,
+    /// Looks at val.
+    pub looks: Vec<Score>,
 }
 
 impl Job for TrainJob<'_> {
     type Output = Outcome;
 
     fn run<B: AutodiffBackend>(self, device: &B::Device) -> Result<Outcome> {
-        let plain = Writer::<B>::from_weights(self.llama, self.start.0, self.start.1, device);
+        let mut plain = Writer::<B>::from_weights(self.llama, self.start.0, self.start.1, device);
+        plain.findings =
+            (self.config.findings > 0.0).then(|| findings::fresh(self.llama.hidden_size, self.config.seed, device));
         let mut run = Run::<B> {
             job: self,
             writer: learnable(plain),
@@ -84,6 +89,7 @@ impl Job for TrainJob<'_> {
                 ..Position::default()
             },
             moments: None,
+            rare: findings::weights(&self.corpus.train),
             device: device.clone(),
         };
         if self.resume && self.state.exists() {
@@ -112,6 +118,8 @@ struct Run<'a, B: AutodiffBackend> {
     best: Flat<B::InnerBackend>,
     position: Position,
     moments: Option<Moments<B::InnerBackend>>,
+    /// How much each label's films count.
+    rare: Vec<f32>,
     device: B::Device,
 }
 
@@ -126,7 +134,10 @@ impl<B: AutodiffBackend> Run<'_, B> {
         let (config, phase, total) = (self.job.config, self.position.phase, self.steps());
         self.writer = learnable(self.writer.clone());
         match phase {
-            0 => self.writer.projector = self.writer.projector.clone().no_grad(),
+            0 => {
+                self.writer.projector = self.writer.projector.clone().no_grad();
+                self.writer.findings = self.writer.findings.clone().map(Module::no_grad);
+            }
             1 => self.writer.decoder = self.writer.decoder.clone().no_grad(),
             _ => {}
         }
@@ -173,7 +184,10 @@ impl<B: AutodiffBackend> Run<'_, B> {
             _ => Look::Image(images, config.image_dropout, Some(&mut random)),
         };
         let loss = loss(&self.writer, &examples, look, config.smoothing, config.precision, &self.device);
-        learner.add(&self.writer, &loss);
+        let labels = loss.findings.map(|logits| findings::loss(logits, &examples, &self.rare));
+        let total =
+            labels.map_or(loss.text.clone(), |labels| loss.text.clone().add(labels.mul_scalar(config.findings)));
+        learner.add(&self.writer, &total);
         let rate = schedule.at(step);
         let rates = Rates { backbone: rate, heads: rate, last_layer: rate, weight_decay: config.weight_decay };
         let diverged = || {
@@ -185,14 +199,14 @@ impl<B: AutodiffBackend> Run<'_, B> {
         if bar.is_hidden() {
             return Ok(());
         }
-        bar.set_message(format!("{} loss {:.3}{}", PHASES[phase], number(loss.inner()), self.said()));
+        bar.set_message(format!("{} loss {:.3}{}", PHASES[phase], number(loss.text.inner()), self.said()));
         bar.inc(1);
         Ok(())
     }
 
     fn said(&self) -> String {
         let last = self.position.looks.last();
-        last.map_or_else(String::new, |look| format!(" val {:.3} blind {:.3}", look.2, look.3))
+        last.map_or_else(String::new, |look| format!(" val {:.3} blind {:.3}", look.seeing, look.blind))
     }
 
     /// Looks at val; false when patience is up.
@@ -209,26 +223,54 @@ impl<B: AutodiffBackend> Run<'_, B> {
                 _ => [Look::Image(images, 0.0, None), Look::Blind(images)],
             };
             for (sum, look) in sums.iter_mut().zip(looks) {
-                *sum += weight * number(loss(&writer, chunk, look, 0.0, config.precision, &self.device));
+                *sum += weight * number(loss(&writer, chunk, look, 0.0, config.precision, &self.device).text);
             }
             tokens += weight;
         }
         let [seeing, blind] = sums.map(|sum| sum / tokens);
-        // the best of the phases that see: text alone is no report of a film
-        let best =
-            self.position.looks.iter().filter(|look| look.0 > 0).map(|look| look.2).fold(f64::INFINITY, f64::min);
-        self.position.looks.push((phase, self.position.step, seeing, blind));
-        if phase > 0 && seeing < best {
+        let findings = match phase > 0 && config.choose == Choice::Findings {
+            true => self.findings(&writer)?,
+            false => None,
+        };
+        let score = Score { phase, step: self.position.step, seeing, blind, findings };
+        // of the phases that see: text alone is no report of a film
+        if phase > 0 && best(&self.position.looks).is_none_or(|best| score.beats(best)) {
             self.best = collect(&writer);
             self.position.idle = 0;
         } else if phase > 0 {
             self.position.idle += 1;
         }
+        self.position.looks.push(score);
         if !self.job.quiet {
-            let line = format!("{} step {}: val loss {seeing:.4}, blind {blind:.4}", PHASES[phase], self.position.step);
-            bar.suspend(|| eprintln!("{line}"));
+            let found = findings.map_or_else(String::new, |f1| format!(", F1 {:.3}, blind {:.3}", f1.seeing, f1.blind));
+            let at = format!("{} step {}", PHASES[phase], self.position.step);
+            bar.suspend(|| eprintln!("{at}: val loss {seeing:.4}, blind {blind:.4}{found}"));
         }
         Ok(phase < 2 || self.position.idle < config.patience)
+    }
+
+    /// Micro-F1 of the labels in what `writer` writes about val films.
+    fn findings(&self, writer: &Writer<B::InnerBackend>) -> Result<Option<F1>> {
+        let TrainJob { config, corpus, images, llama, tokenizer, .. } = self.job;
+        let (weights, projector) = writer.to_weights();
+        let report = ReportConfig {
+            encoder_width: images.width,
+            grid: images.count().isqrt(),
+            pool: 1,
+            hidden: config.projector,
+            max_tokens: config.max_tokens,
+            ..ReportConfig::default()
+        };
+        let decoder = Llama {
+            config: llama.clone(),
+            weights,
+            projector: Some((report, projector)),
+            tokenizer: Some(tokenizer.to_owned()),
+            sha256: String::new(),
+        };
+        let all: Vec<usize> = (0..corpus.val.len()).collect();
+        let val: Vec<&Example> = spread(&all, config.look_films).map(|position| &corpus.val[position]).collect();
+        findings::f1(&Decoder::from_llama(&decoder, "val")?, images, &val)
     }
 
     fn save(&self, first: Flat<B::InnerBackend>, second: Flat<B::InnerBackend>) -> Result<()> {
@@ -253,6 +295,11 @@ impl<B: AutodiffBackend> Run<'_, B> {
         self.moments = Some((first, second, self.position.updates.clone()));
         Ok(())
     }
+}
+
+/// The best look of the phases that see.
+pub fn best(looks: &[Score]) -> Option<&Score> {
+    looks.iter().filter(|look| look.phase > 0).reduce(|best, look| if look.beats(best) { look } else { best })
 }
 
 /// At most `most` of `all`, evenly.

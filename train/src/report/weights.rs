@@ -125,6 +125,7 @@ impl<B: Backend> Writer<B> {
                 head: weights.head.as_ref().map(|head| matrix(head, v, d, device)),
                 frequencies: config.rope.frequencies(config.head_dim),
             },
+            findings: None,
         }
     }
 

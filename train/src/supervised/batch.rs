@@ -13,7 +13,7 @@ use super::Config;
 use crate::data::Dataset;
 use crate::data::augment::{Augment, Film, push_normalized};
 use crate::data::loader::position;
-use crate::random::{Random, mix};
+use crate::random::{Random, repeated};
 use crate::ssl::multi_crop::{Crop, Rectangle};
 
 /// Films and how they are looked at.
@@ -128,10 +128,6 @@ pub(crate) fn balanced(dataset: &Dataset, chosen: &[usize], balance: f64) -> Vec
     let counts: std::collections::BTreeMap<&str, usize> =
         dataset.sources().into_iter().map(|s| (s, count(s))).collect();
     let largest = counts.values().copied().max().unwrap_or(0) as f64;
-    let times = |i: usize| {
-        let own = counts.get(dataset.films[i].row.source.as_str()).copied().unwrap_or(1).max(1) as f64;
-        let times = (largest / own).powf(balance);
-        times as usize + usize::from((mix(i as u64) as f64 / u64::MAX as f64) < times.fract())
-    };
-    chosen.iter().flat_map(|&i| std::iter::repeat_n(i, times(i))).collect()
+    let own = |film: usize| counts.get(dataset.films[film].row.source.as_str()).copied().unwrap_or(1).max(1) as f64;
+    repeated(chosen, |film| (largest / own(film)).powf(balance), 0)
 }

@@ -7,7 +7,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 use rad_dino_edge::checkpoint::SegmentationHead;
 
-use super::standard::Standard;
+use crate::linalg::Standard;
 use crate::random::Random;
 use crate::vit::linear::{linear, values};
 
@@ -154,12 +154,12 @@ mod tests {
         let values: Vec<f16> =
             (0..2 * grid * grid * dim).map(|i| f16::from_f64(random.normal() * (i % dim + 1) as f64 + 2.0)).collect();
         let tokens = Tokens { values, stride: grid * grid * dim, ..Tokens::default() };
-        let standard = Standard::fit(&tokens, dim);
+        let standard = tokens.standard(dim);
         for (scale, hidden, convolutions) in [(1, 0, 0), (2, 5, 2)] {
             let shape = Shape { dim, channels: 2, grid, scale, hidden, convolutions };
             let decoder = Decoder::<Flex>::new(&shape, &mut random, &Default::default());
-            let mut x = Vec::new();
-            (0..2).for_each(|view| standard.apply(tokens.view(view), &mut x));
+            let mut x: Vec<f32> = tokens.values.iter().map(|x| x.to_f32()).collect();
+            standard.apply(&mut x);
             let x = Tensor::from_data(TensorData::new(x, [2, grid * grid, dim]), &Default::default());
             let logits = values_of(decoder.forward(&shape, x, &[]));
             let head = decoder.head(&shape, &standard);

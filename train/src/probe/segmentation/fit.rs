@@ -9,8 +9,8 @@ use rad_dino_edge::{Error, ErrorKind, Result};
 
 use super::decoder::{Decoder, Shape};
 use super::loss::loss;
-use super::standard::Standard;
 use super::tokens::Tokens;
+use crate::linalg::Standard;
 use crate::optim::adamw::AdamW;
 use crate::optim::param_groups::{Group, decays};
 use crate::optim::parameters::gradients;
@@ -58,7 +58,7 @@ pub fn fit(shape: &Shape, recipe: &Recipe, train: &Tokens, val: &Tokens, quiet: 
         return Err(Error::new(ErrorKind::Data, "no film with a mask could be read").hint("check the column mask"));
     }
     let device = Default::default();
-    let standard = Standard::fit(train, shape.dim);
+    let standard = train.standard(shape.dim);
     let mut random = Random::new(recipe.seed);
     let mut decoder = Decoder::<Trained>::new(shape, &mut random, &device);
     let mut optimiser = AdamW::<Inner>::new((0.9, 0.999), 1e-8);
@@ -117,8 +117,8 @@ fn batch(
 ) -> (Tensor<Inner, 3>, Tensor<Inner, 4>, Tensor<Inner, 4>) {
     let device = Default::default();
     let n = views.len();
-    let mut values = Vec::with_capacity(n * tokens.stride);
-    views.iter().for_each(|&view| standard.apply(tokens.view(view), &mut values));
+    let mut values: Vec<f32> = views.iter().flat_map(|&view| tokens.view(view)).map(|x| x.to_f32()).collect();
+    standard.apply(&mut values);
     let x = Tensor::from_data(TensorData::new(values, [n, shape.grid * shape.grid, shape.dim]), &device);
     let side = shape.scale * shape.grid;
     let of = |part: fn(&crate::data::mask::Target) -> &Vec<u8>| {

@@ -3,7 +3,6 @@
 pub mod decoder;
 pub mod fit;
 pub mod loss;
-pub mod standard;
 pub mod tokens;
 pub mod view;
 

@@ -11,6 +11,7 @@ use super::view::View;
 use crate::data::mask::Target;
 use crate::data::{Dataset, Mask};
 use crate::features::{Encoder, extract};
+use crate::linalg::standard::{Standard, Sums};
 use crate::random::Random;
 
 /// Views per run of the encoder.
@@ -70,6 +71,13 @@ impl Tokens {
         }
         bar.finish_and_clear();
         Ok(tokens)
+    }
+
+    /// Mean and deviation of the `dim` channels over all tokens of all views.
+    pub fn standard(&self, dim: usize) -> Standard {
+        let mut sums = Sums::new(dim);
+        self.values.chunks_exact(dim).for_each(|token| sums.add(token.iter().map(|x| x.to_f64())));
+        sums.standard()
     }
 
     /// Patch tokens [P, D] of a view.
