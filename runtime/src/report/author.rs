@@ -15,7 +15,7 @@ pub enum Author {
     /// Writes word by word.
     Decoder(Box<Decoder>),
     /// Repeats the report of the film most alike.
-    Retrieval(Retrieval),
+    Retrieval(Box<Retrieval>),
 }
 
 impl Author {
@@ -35,7 +35,7 @@ impl Author {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let file = OnnxFile::parse(bytes)?;
         match file.metadata.contains_key(RETRIEVAL_KEY) {
-            true => Ok(Author::Retrieval(Retrieval::from_onnx(&file, bytes)?)),
+            true => Ok(Author::Retrieval(Box::new(Retrieval::from_onnx(&file, bytes)?))),
             false => Ok(Author::Decoder(Box::new(Decoder::from_bytes(bytes)?))),
         }
     }
