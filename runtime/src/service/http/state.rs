@@ -31,9 +31,9 @@ pub(super) struct House {
 
 impl House {
     pub fn new(reader: Reader, settings: Settings, worklist: Option<Box<dyn Worklist>>) -> House {
-        // All threads have work while films are decoded, and one film is decoded while the engine has them all. More would
-        // only take threads from the films in the engine, and overtake each other before it.
-        let slots = reader.engine().threads().max(2);
+        // All threads have a film, and one more is decoded or written about while the engine has them all. With fewer they
+        // idle between films; more would only take threads from the films in the engine, and overtake each other before it.
+        let slots = reader.engine().threads() + 1;
         let bytes = settings.limits.max_file_bytes.saturating_mul(2);
         let heads = &reader.manifest().heads;
         House {
