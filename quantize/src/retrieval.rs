@@ -66,10 +66,7 @@ pub fn retrieval(
     dataset.retain(|film| film.row.split() == Split::Train);
     let mut removed = Removed::default();
     let texts = corpus::texts(&dataset, &options.cleaning, options.compose, &mut Removed::default());
-    let mut told = vec![false; dataset.films.len()];
-    texts.iter().for_each(|text| told[text.film] = true);
-    let mut at = told.into_iter();
-    dataset.retain(|_| at.next().unwrap_or(false));
+    corpus::retain(&mut dataset, &texts);
     if dataset.films.is_empty() {
         return Err(Error::new(ErrorKind::Data, "no film of split train has a report")
             .hint("give --data with a report column, or --compose to make reports of labels"));

@@ -8,7 +8,7 @@ use rad_dino_edge::scan::Limits;
 use rad_dino_train::data::Split;
 
 use super::compare::Format;
-use super::{bar, json, print};
+use super::{bar, count, json, print, skipped};
 use crate::site::{Options, Outcome, calibrate};
 
 /// Splits that may be fitted on.
@@ -61,16 +61,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<bool> {
         limits: Limits::default(),
     };
     let bar = bar("reading", "film", quiet);
-    let outcome = calibrate(
-        &arguments.model,
-        &arguments.out,
-        &options,
-        |done, all| {
-            bar.set_length(all as u64);
-            bar.set_position(done as u64);
-        },
-        |path, error| bar.suspend(|| eprintln!("skipped: {}: {error}", path.display())),
-    );
+    let outcome = calibrate(&arguments.model, &arguments.out, &options, count(&bar), skipped(&bar));
     bar.finish_and_clear();
     let outcome = outcome?;
     match arguments.format {

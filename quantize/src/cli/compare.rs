@@ -9,7 +9,7 @@ use rad_dino_edge::scan::Limits;
 use rad_dino_edge::{Error, ErrorKind, Result};
 use rad_dino_train::data::Split;
 
-use super::{bar, json, print};
+use super::{bar, count, json, print, skipped};
 use crate::compare::{Options, compare, text};
 
 /// Splits of a manifest.
@@ -83,11 +83,8 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<bool> {
         &arguments.candidate,
         &options,
         |model| memory_of(model, threads),
-        |done, all| {
-            bar.set_length(all as u64);
-            bar.set_position(done as u64);
-        },
-        |path, error| bar.suspend(|| eprintln!("skipped: {}: {error}", path.display())),
+        count(&bar),
+        skipped(&bar),
     );
     bar.finish_and_clear();
     let found = found?;

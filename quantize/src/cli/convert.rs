@@ -7,7 +7,7 @@ use rad_dino_edge::Result;
 use rad_dino_edge::checkpoint::PositionInterpolation;
 use rad_dino_edge::model::manifest::Precision;
 
-use super::bar;
+use super::{bar, count};
 use crate::{Calibration, Options, calibration_path, convert_beside, convert_with};
 
 #[derive(Debug, Args)]
@@ -82,10 +82,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<()> {
         }),
     };
     let bar = bar("converting", "step", quiet);
-    let result = convert_with(&arguments.checkpoint, &options, |done, all| {
-        bar.set_length(all as u64);
-        bar.set_position(done as u64);
-    });
+    let result = convert_with(&arguments.checkpoint, &options, count(&bar));
     bar.finish_and_clear();
     let summary = result?;
     if !quiet {

@@ -9,12 +9,13 @@ mod distill;
 mod retrieval;
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rad_dino_edge::ErrorKind;
 use rad_dino_edge::cli::{Tally, arguments, finish, json, print};
+use rad_dino_edge::{Error, ErrorKind};
 
 /// Turns a checkpoint folder into a model file for rad-dino-edge.
 #[derive(Debug, Parser)]
@@ -75,6 +76,19 @@ fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Data => 4,
         _ => 3,
     }
+}
+
+/// Sets `bar` to so many films done of all.
+fn count(bar: &ProgressBar) -> impl FnMut(usize, usize) {
+    |done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    }
+}
+
+/// Says which film is left out and why, above `bar`.
+fn skipped(bar: &ProgressBar) -> impl FnMut(&Path, &Error) {
+    |path, error| bar.suspend(|| eprintln!("skipped: {}: {error}", path.display()))
 }
 
 /// A bar over `unit`s on stderr; hidden when `quiet` or where stderr is no terminal.

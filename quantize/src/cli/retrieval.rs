@@ -6,7 +6,7 @@ use clap::Args;
 use rad_dino_edge::Result;
 use rad_dino_train::report::Cleaning;
 
-use super::bar;
+use super::{bar, count, skipped};
 use crate::retrieval::{Options, retrieval};
 
 #[derive(Debug, Args)]
@@ -52,16 +52,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<bool> {
         threads: arguments.threads,
     };
     let bar = bar("reading", "film", quiet);
-    let summary = retrieval(
-        &arguments.model,
-        &arguments.out,
-        &options,
-        |done, all| {
-            bar.set_length(all as u64);
-            bar.set_position(done as u64);
-        },
-        |path, error| bar.suspend(|| eprintln!("skipped: {}: {error}", path.display())),
-    );
+    let summary = retrieval(&arguments.model, &arguments.out, &options, count(&bar), skipped(&bar));
     bar.finish_and_clear();
     let summary = summary?;
     if !quiet {

@@ -44,8 +44,8 @@ pub struct Infer {
     /// Add a written report.
     #[arg(long)]
     report: bool,
-    /// What words it: a decoder or a retrieval file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else the
-    /// embedded one; where there is none, fixed sentences over the probes].
+    /// What words it: a decoder or a retrieval file of rad-dino-quantize [default: MODEL.report.onnx beside --model
+    /// MODEL.onnx, else the embedded one; where there is none, fixed sentences over the probes].
     #[arg(long, value_name = "FILE")]
     decoder: Option<PathBuf>,
     /// Leave out sentences that the calibrated probes contradict; false keeps them, marked.

@@ -32,8 +32,8 @@ pub struct ServiceOptions {
     /// Model file; without it the embedded model.
     #[arg(long, value_name = "FILE", env = "RDE_MODEL")]
     pub model: Option<PathBuf>,
-    /// What words reports: a decoder or a retrieval file of rad-dino-quantize [default: MODEL.report.onnx beside --model MODEL.onnx, else
-    /// the embedded one; where there is none, fixed sentences over the probes].
+    /// What words reports: a decoder or a retrieval file of rad-dino-quantize [default: MODEL.report.onnx beside --model
+    /// MODEL.onnx, else the embedded one; where there is none, fixed sentences over the probes].
     #[arg(long, value_name = "FILE", env = "RDE_DECODER")]
     pub decoder: Option<PathBuf>,
     /// Leave out sentences that the calibrated probes contradict; false keeps them, marked. [default: true]

@@ -18,6 +18,8 @@ pub struct Foreign {
     plan: Arc<TypedRunnableModel>,
     executor: Executor,
     names: Vec<String>,
+    /// Threads in use; one without the feature `foreign-threads`.
+    pub threads: usize,
     /// What a run on zeros showed.
     pub shape: Shape,
 }
@@ -44,10 +46,10 @@ impl Foreign {
             model.set_input_fact(0, f32::fact([1, 3, side, side]).into())?;
             model.into_optimized()?.into_runnable()
         })?;
-        let executor = executor(threads);
+        let (executor, threads) = executor(threads);
         let names = file.outputs.iter().map(|name| (*name).to_string()).collect();
         let shape = Shape { image_size: side, patch_size: 1, embed_dim: 0, prefix_tokens: 1, patches: 0 };
-        let mut foreign = Foreign { plan, executor, names, shape };
+        let mut foreign = Foreign { plan, executor, names, threads, shape };
         let probe = foreign.run(&vec![0.0; 3 * side * side], 1)?;
         let [_, tokens, width] = probe.hidden_shape()[..] else {
             return Err(cannot_run(anyhow_shape(probe.hidden_shape())));
@@ -89,13 +91,13 @@ impl Foreign {
 }
 
 #[cfg(feature = "foreign-threads")]
-fn executor(threads: usize) -> Executor {
-    if threads > 1 { Executor::multithread(threads) } else { Executor::SingleThread }
+fn executor(threads: usize) -> (Executor, usize) {
+    (if threads > 1 { Executor::multithread(threads) } else { Executor::SingleThread }, threads)
 }
 
 #[cfg(not(feature = "foreign-threads"))]
-fn executor(_: usize) -> Executor {
-    Executor::SingleThread
+fn executor(_: usize) -> (Executor, usize) {
+    (Executor::SingleThread, 1)
 }
 
 /// tract is not ours; should it panic on a hostile graph, it costs this model and nothing else.

@@ -149,8 +149,8 @@ impl Engine {
             (Source::Foreign(Foreign::load(bytes, &file, image_size, threads)?), hex(bytes))
         };
         let threads = match &source {
-            Source::Foreign(_) if !cfg!(feature = "foreign-threads") => 1,
-            _ => threads,
+            Source::Foreign(graph) => graph.threads,
+            Source::Ours { .. } => threads,
         };
         Self::assemble(source, manifest, preprocessing, sha256, isa, threads)
     }

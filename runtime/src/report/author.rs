@@ -35,8 +35,8 @@ impl Author {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let file = OnnxFile::parse(bytes)?;
         match file.metadata.contains_key(RETRIEVAL_KEY) {
-            true => Ok(Author::Retrieval(Box::new(Retrieval::from_onnx(&file, bytes)?))),
-            false => Ok(Author::Decoder(Box::new(Decoder::from_bytes(bytes)?))),
+            true => Ok(Author::Retrieval(Box::new(Retrieval::from_onnx(&file)?))),
+            false => Ok(Author::Decoder(Box::new(Decoder::from_onnx(&file, bytes)?))),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::hex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::manifest::TrainingData;
 use crate::model::onnx::OnnxFile;
@@ -49,7 +48,6 @@ pub struct Retrieval {
     /// [R, D]
     films: Vec<f32>,
     reports: Vec<String>,
-    sha256: String,
 }
 
 fn refused(message: impl Into<String>) -> Error {
@@ -57,11 +55,11 @@ fn refused(message: impl Into<String>) -> Error {
 }
 
 impl Retrieval {
-    /// From a parsed file and its bytes.
+    /// From a parsed file.
     ///
     /// # Errors
     /// `Model` for a file that is refused.
-    pub(super) fn from_onnx(file: &OnnxFile<'_>, bytes: &[u8]) -> Result<Self> {
+    pub(super) fn from_onnx(file: &OnnxFile<'_>) -> Result<Self> {
         let entry = |key: &str| file.metadata.get(key).ok_or_else(|| refused(format!("metadata `{key}` is missing")));
         let unread = |key: &str, e: serde_json::Error| refused(format!("`{key}` cannot be read: {e}"));
         let manifest: RetrievalManifest =
@@ -79,17 +77,12 @@ impl Retrieval {
         if films.iter().any(|x| !x.is_finite()) {
             return Err(refused(format!("tensor `{FILMS}` holds values that are not finite")));
         }
-        Ok(Retrieval { manifest, films, reports, sha256: hex(bytes) })
+        Ok(Retrieval { manifest, films, reports })
     }
 
     /// What the file says about itself.
     pub fn manifest(&self) -> &RetrievalManifest {
         &self.manifest
-    }
-
-    /// sha256 of the file, in hex.
-    pub fn sha256(&self) -> &str {
-        &self.sha256
     }
 
     /// The report of the film most like one with CLS token `cls` [D], and the cosine between them; of films alike the

@@ -1,7 +1,7 @@
 //! A written report about what the encoder saw, held against the probes.
 
 use super::author::Author;
-use super::decoder::{Decoder, Generated, Options, Search};
+use super::decoder::Generated;
 use super::labeller::{Assertion, sentences};
 use super::tokenizer::Tokenizer;
 use super::{Report, Sentence, contradictions, omissions};
@@ -54,7 +54,7 @@ impl Writer {
     /// say.
     ///
     /// # Errors
-    /// Those of [`Decoder::generate`].
+    /// Those of [`Decoder::about`](super::decoder::Decoder::about).
     pub fn write(
         &self,
         cls: &[f32],
@@ -63,7 +63,8 @@ impl Writer {
     ) -> Result<(Option<Report>, Vec<Warning>)> {
         match &self.author {
             Author::Decoder(decoder) => {
-                let generated = generate(decoder, patches)?;
+                let image = decoder.manifest().image.as_ref().map_or_else(Vec::new, |input| input.pool(patches));
+                let generated = decoder.about(&image)?;
                 let told = decoder.tokenizer().map_or_else(Vec::new, |tokenizer| told(tokenizer, &generated));
                 Ok(self.hold("decoder", told, findings))
             }
@@ -118,16 +119,6 @@ impl Writer {
 fn refused(name: &str, message: &str) -> Error {
     Error::new(ErrorKind::Model, format!("{name}: {message}"))
         .hint("use the one that was made with this encoder, or leave --decoder out")
-}
-
-/// What the decoder writes, greedily, about `patches` [P, E].
-fn generate(decoder: &Decoder, patches: &[f32]) -> Result<Generated> {
-    let manifest = decoder.manifest();
-    let image = manifest.image.as_ref().map(|input| (input.pool(patches), input.max_tokens));
-    let (image, max_new) = image.map_or((None, 0), |(image, most)| (Some(image), most));
-    let prompt: Vec<u32> = manifest.bos_token.into_iter().collect();
-    let options = Options { search: Search::Greedy, max_new, stop_loops: true };
-    decoder.generate(image.as_deref(), &prompt, &options, |_| {})
 }
 
 /// The sentences of another film's report, each as sure as the films are alike.

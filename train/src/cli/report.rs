@@ -18,7 +18,7 @@ use crate::linalg::standard::{Standard, Sums};
 use crate::pretrain::device::on;
 use crate::probe::folder;
 use crate::report::batch::Images;
-use crate::report::corpus::{MIN_REPORTS, Text, texts, training_data};
+use crate::report::corpus::{MIN_REPORTS, Text, retain, texts, training_data};
 use crate::report::image_tokens::ImageTokens;
 use crate::report::rarity::orders;
 use crate::report::tokenizer::{END, START, Tokenizer};
@@ -93,6 +93,7 @@ impl Report {
             config.cleaning = crate::report::Cleaning::NONE;
         }
         let mut dataset = Dataset::read(&self.data)?;
+        dataset.retain(|film| film.row.split() != Split::Test);
         let written = texts(&dataset, &config.cleaning, self.compose, &mut Removed::default());
         retain(&mut dataset, &written);
         if dataset.films.is_empty() {
@@ -235,14 +236,6 @@ impl Report {
         files::write(&dir.join("metrics.jsonl"), lines.as_bytes())?;
         files::write(&dir.join("cleaning.json"), json(removed)?.as_bytes())
     }
-}
-
-/// Keeps the films of the train and val splits that have a text.
-fn retain(dataset: &mut Dataset, written: &[Text]) {
-    let mut keep = vec![false; dataset.films.len()];
-    written.iter().for_each(|text| keep[text.film] = true);
-    let mut at = keep.into_iter();
-    dataset.retain(|film| at.next().unwrap_or(false) && film.row.split() != Split::Test);
 }
 
 /// The encoder's heads go along, unless OUT has its own.

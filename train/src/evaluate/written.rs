@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rad_dino_edge::model::manifest::Metric;
 use rad_dino_edge::probe::FindingResult;
-use rad_dino_edge::report::decoder::{Decoder, Options, Search};
+use rad_dino_edge::report::decoder::Decoder;
 use rad_dino_edge::report::labeller::{CHEXPERT_5, CHEXPERT_14, sentences};
 use rad_dino_edge::report::tokenizer::Tokenizer;
 use rad_dino_edge::report::{contradictions, labeller};
@@ -47,7 +47,7 @@ pub struct Material<'a> {
 /// by CLS, the most frequent train report.
 ///
 /// # Errors
-/// `Model` when the decoder has no tokenizer or writes about no images; those of [`Decoder::generate`].
+/// `Model` when the decoder has no tokenizer or writes about no images; those of [`Decoder::about`].
 pub fn write(material: &Material<'_>, train: &[Read<'_>], of: &[Read<'_>]) -> Result<Vec<(&'static str, Vec<String>)>> {
     let half = of.len() / 2;
     let seen = of.iter().map(|read| said(material, read.film)).collect::<Result<Vec<_>>>()?;
@@ -67,13 +67,9 @@ pub fn write(material: &Material<'_>, train: &[Read<'_>], of: &[Read<'_>]) -> Re
 
 fn said(material: &Material<'_>, film: usize) -> Result<String> {
     let refuse = |what: &str| Error::new(ErrorKind::Model, what).hint("train one with rad-dino-train report");
-    let manifest = material.decoder.manifest();
-    let input = manifest.image.as_ref().ok_or_else(|| refuse("the decoder writes about no images"))?;
+    material.decoder.manifest().image.as_ref().ok_or_else(|| refuse("the decoder writes about no images"))?;
     let tokenizer: &Tokenizer = material.decoder.tokenizer().ok_or_else(|| refuse("the decoder has no tokenizer"))?;
-    let prompt: Vec<u32> = manifest.bos_token.into_iter().collect();
-    let options = Options { search: Search::Greedy, max_new: input.max_tokens, stop_loops: true };
-    let image = &material.features.row(film)[material.width..];
-    Ok(tokenizer.decode(&material.decoder.generate(Some(image), &prompt, &options, |_| {})?.tokens))
+    Ok(tokenizer.decode(&material.decoder.about(&material.features.row(film)[material.width..])?.tokens))
 }
 
 fn nearest(material: &Material<'_>, train: &[Read<'_>], film: usize) -> String {

@@ -43,6 +43,14 @@ pub fn texts(dataset: &Dataset, cleaning: &Cleaning, labels: bool, removed: &mut
     texts
 }
 
+/// Keeps the films of `dataset` that `written` is about.
+pub fn retain(dataset: &mut Dataset, written: &[Text]) {
+    let mut keep = vec![false; dataset.films.len()];
+    written.iter().for_each(|text| keep[text.film] = true);
+    let mut at = keep.into_iter();
+    dataset.retain(|_| at.next().unwrap_or(false));
+}
+
 /// Sources, licences and counts of the train films of `written`.
 pub fn training_data(dataset: &Dataset, written: &[Text]) -> Vec<TrainingData> {
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();

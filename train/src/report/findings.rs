@@ -7,7 +7,7 @@ use burn::tensor::activation::log_sigmoid;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use rad_dino_edge::Result;
-use rad_dino_edge::report::decoder::{Decoder, Options, Search};
+use rad_dino_edge::report::decoder::Decoder;
 use rad_dino_edge::report::labeller::{Assertion, CHEXPERT_14, asserted, label};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -84,17 +84,10 @@ pub fn loss<B: Backend>(logits: Tensor<B, 2>, examples: &[&Example], weights: &[
 /// is asserted anywhere.
 ///
 /// # Errors
-/// Those of [`Decoder::generate`].
+/// Those of [`Decoder::about`].
 pub fn f1(decoder: &Decoder, images: Images<'_>, examples: &[&Example]) -> Result<Option<F1>> {
     let Some(tokenizer) = decoder.tokenizer() else { return Ok(None) };
-    let manifest = decoder.manifest();
-    let prompt: Vec<u32> = manifest.bos_token.into_iter().collect();
-    let max_new = manifest.image.as_ref().map_or(0, |input| input.max_tokens);
-    let options = Options { search: Search::Greedy, max_new, stop_loops: true };
-    let write = |example: &&Example| {
-        let written = decoder.generate(Some(images.of(example.film)), &prompt, &options, |_| {})?;
-        Ok(asserted(&tokenizer.decode(&written.tokens)))
-    };
+    let write = |example: &&Example| Ok(asserted(&tokenizer.decode(&decoder.about(images.of(example.film))?.tokens)));
     let said: Vec<Vec<&str>> = examples.par_iter().map(write).collect::<Result<_>>()?;
     let truth: Vec<Vec<bool>> =
         examples.iter().map(|example| example.labels.iter().map(|label| *label == Some(true)).collect()).collect();

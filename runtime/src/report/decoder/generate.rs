@@ -55,6 +55,17 @@ pub struct Generated {
 }
 
 impl Decoder {
+    /// What the decoder writes, greedily, about the pooled tokens `image` [I, E]: a report of at most the manifest's length.
+    ///
+    /// # Errors
+    /// As [`Decoder::generate`]; `Model` when it writes about no images.
+    pub fn about(&self, image: &[f32]) -> Result<Generated> {
+        let max_new = self.manifest.image.as_ref().map_or(0, |input| input.max_tokens);
+        let prompt: Vec<u32> = self.manifest.bos_token.into_iter().collect();
+        let options = Options { search: Search::Greedy, max_new, stop_loops: true };
+        self.generate(Some(image), &prompt, &options, |_| {})
+    }
+
     /// Continues `image` [I, E] (pooled tokens) and `prompt`. `each` hears every token as it is written (with beams
     /// only at the end).
     ///

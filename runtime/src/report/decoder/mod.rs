@@ -54,15 +54,19 @@ impl Decoder {
     /// # Errors
     /// As [`Decoder::from_file`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::from_onnx(&OnnxFile::parse(bytes)?, bytes)
+    }
+
+    /// From a parsed file and its bytes.
+    pub(super) fn from_onnx(file: &OnnxFile<'_>, bytes: &[u8]) -> Result<Self> {
         let isa = Isa::from_env().map_err(isa_error)?;
-        let file = OnnxFile::parse(bytes)?;
         let manifest = file
             .metadata
             .get(DECODER_KEY)
             .ok_or_else(|| refused("the file is no report decoder").hint("make one with rad-dino-quantize decoder"))?;
         let manifest = DecoderManifest::parse(manifest)?;
         let tokenizer = file.metadata.get(TOKENIZER_KEY).map(|json| Tokenizer::parse(json)).transpose()?;
-        let network = from_file::network(&file, &manifest, isa)?;
+        let network = from_file::network(file, &manifest, isa)?;
         Ok(Decoder { network, manifest, tokenizer, sha256: hex(bytes) })
     }
 
